@@ -1,0 +1,1 @@
+"""Faces to what they feel like."""

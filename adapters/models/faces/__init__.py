@@ -1,0 +1,1 @@
+"""Images to faces and their vectors."""

@@ -1,0 +1,1 @@
+"""Contracts: what crosses a boundary. Read ``flow`` first; imports only the messages in ``gen``."""

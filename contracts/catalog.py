@@ -1,0 +1,489 @@
+"""Catalogue port: the truth in SQL. Each method is one short transaction (<= 20 ms, no network await inside).
+
+One writer per column: the methods are grouped by who calls them. Every read is within one tenant.
+Times are Unix milliseconds, UTC. Records handed in are written to the outbox in the same transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from contracts.ports import Record
+
+
+class VideoState(StrEnum):
+    """States of settled question 17; names are those of ``heimdex.video.v1.VideoState``."""
+
+    UPLOADING = "uploading"
+    COMPLETING = "completing"
+    VALIDATING = "validating"
+    PROCESSING = "processing"
+    INDEXED = "indexed"
+    FAILED = "failed"
+    ABORTED = "aborted"
+    EXPIRED = "expired"
+    DELETING = "deleting"
+    DELETED = "deleted"
+
+
+FINAL = frozenset({
+    VideoState.INDEXED, VideoState.FAILED, VideoState.ABORTED, VideoState.EXPIRED, VideoState.DELETED,
+})  # fmt: skip
+
+
+class UploadState(StrEnum):
+    """States of an upload; names are those of ``heimdex.upload.v1.UploadState``."""
+
+    OPEN = "open"
+    COMPLETING = "completing"
+    COMPLETED = "completed"
+    ABORTED = "aborted"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """A mutating call: the same key with another ``body_sha256`` within 24 h is REQUEST_ID_REUSED."""
+
+    tenant_id: str
+    principal: str
+    method: str
+    request_id: str
+    body_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A tenant and what is switched on for it; unknown tenants have the defaults."""
+
+    tenant_id: str
+    faces_enabled: bool = False
+    gallery_version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An upload; ``video_id`` only for videos, ``multipart_id`` only above the part size."""
+
+    upload_id: str
+    tenant_id: str
+    purpose: str  # VIDEO | PERSON_PHOTO | QUERY_IMAGE
+    state: UploadState
+    object_key: str
+    size_bytes: int
+    content_type: str
+    sha256: str
+    file_name: str
+    create_ms: int
+    expire_ms: int
+    video_id: str = ""
+    multipart_id: str = ""
+    part_size_bytes: int = 0
+    part_sha256: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StageRun:
+    """One stage of one revision; ``state`` PENDING | RUNNING | RETRYING | ENDED, ``outcome`` '' until ended."""
+
+    stage: str
+    state: str
+    outcome: str = ""
+    attempt: int = 0
+    progress: float = 0.0
+    start_ms: int = 0
+    end_ms: int = 0
+    elapsed_ms: int = 0
+    reason: str = ""
+    message: str = ""
+    manifest_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """A video with the stage runs of its current revision, in the order of the flow."""
+
+    video_id: str
+    tenant_id: str
+    state: VideoState
+    file_name: str
+    size_bytes: int
+    sha256: str
+    create_ms: int
+    update_ms: int
+    revision: int = 0
+    searchable_revision: int = 0
+    scene_count: int = 0
+    content_type: str = ""
+    browser_playable: bool = False
+    duration_ms: int = 0
+    width_px: int = 0
+    height_px: int = 0
+    language: str = ""
+    index_ms: int = 0
+    error_reason: str = ""
+    error_message: str = ""
+    source_key: str = ""
+    source_etag: str = ""
+    plan_key: str = ""
+    stages: tuple[StageRun, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ScenePerson:
+    """Somebody in a scene; confidence in [0, 1]."""
+
+    person_id: str
+    display_name: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class SceneRow:
+    """One scene of the searchable revision, as answers need it.
+
+    Attributes:
+        body: serialised ``heimdex.scene.v1.Scene`` without people.
+    """
+
+    scene_id: str
+    tenant_id: str
+    video_id: str
+    revision: int
+    index: int
+    start_ms: int
+    end_ms: int
+    body: bytes
+    people: tuple[ScenePerson, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """An enrolment photo: its verdict, and its vector (float32 bytes) when accepted."""
+
+    upload_id: str
+    file_name: str
+    verdict: str
+    object_key: str = ""
+    vector: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody enrolled."""
+
+    person_id: str
+    tenant_id: str
+    display_name: str
+    aliases: tuple[str, ...]
+    photos: tuple[Photo, ...]
+    create_ms: int
+    model_version: str = ""
+    scene_count: int = 0
+    matched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A person found in a scene."""
+
+    scene_id: str
+    person_id: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class StageUpdate:
+    """What one stage fact or progress says; merged by max of (attempt, state rank)."""
+
+    tenant_id: str
+    video_id: str
+    revision: int
+    run: StageRun
+    counts: Mapping[str, int] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """Concrete collections, index and versions that a query reads; state BUILDING | ACTIVE | RETIRED."""
+
+    generation: int
+    state: str
+    text_collection: str
+    vision_collection: str
+    text_index: str
+    text_model: str
+    vision_model: str
+    ranking: str
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEntry:
+    """A change of a video: per-video ``sequence`` ascending without gap, until pruned."""
+
+    tenant_id: str
+    video_id: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """A record to send; ``lane`` orders rows of one key."""
+
+    row: int
+    record: Record
+
+
+class Catalog(Protocol):
+    """The catalogue.
+
+    Errors: NotFound, AlreadyExists, PreconditionFailed (permanent), DependencyUnavailable (transient).
+    """
+
+    # ---- anyone -----------------------------------------------------------------------------------
+    async def ready(self) -> None:
+        """Raise DependencyUnavailable when the schema version is wrong (``heimdex migrate`` heals) or SQL is down."""
+        ...
+
+    async def tenant(self, tenant_id: str) -> Tenant:
+        """Return the tenant, with defaults when unknown."""
+        ...
+
+    async def set_faces(self, tenant_id: str, enabled: bool) -> Tenant:  # noqa: FBT001  # a verb's one flag
+        """Operator verb: switch faces on or off."""
+        ...
+
+    async def replay(self, call: Idempotency) -> str | None:
+        """Return the resource id that this call made before; AlreadyExists(REQUEST_ID_REUSED) for another body."""
+        ...
+
+    # ---- gateway: uploads -------------------------------------------------------------------------
+    async def create_upload(self, upload: Upload, call: Idempotency, *, allow_duplicate: bool) -> Upload:
+        """Insert an upload, for videos the video too (UPLOADING). AlreadyExists(video, id) when the tenant has a live
+        video (VALIDATING, PROCESSING, INDEXED, COMPLETING) with that sha256 and not ``allow_duplicate``; a replay
+        returns the first upload.
+        """
+        ...
+
+    async def get_upload(self, tenant_id: str, upload_id: str) -> Upload:
+        """Return an upload. NotFound."""
+        ...
+
+    async def begin_completion(self, tenant_id: str, upload_id: str) -> Upload:
+        """OPEN -> COMPLETING (video too); COMPLETING and COMPLETED are returned as they are; else PreconditionFailed
+        (UPLOAD_CLOSED).
+        """
+        ...
+
+    async def reopen_upload(self, tenant_id: str, upload_id: str) -> None:
+        """COMPLETING -> OPEN, when the bytes are not there or not right."""
+        ...
+
+    async def finish_completion(
+        self,
+        tenant_id: str,
+        upload_id: str,
+        *,
+        etag: str,
+        plan_key: str,
+        specs: Mapping[str, str],
+        records: Sequence[Record],
+    ) -> Upload:
+        """COMPLETING -> COMPLETED; for a video: -> VALIDATING, revision 1 with its stage runs (PENDING), outbox
+        ``records``. Safe to repeat.
+        """
+        ...
+
+    async def abort_upload(self, tenant_id: str, upload_id: str, call: Idempotency) -> Upload:
+        """OPEN -> ABORTED (video too); ABORTED is returned; COMPLETED is PreconditionFailed."""
+        ...
+
+    async def expire_uploads(self, now_ms: int, *, limit: int = 100) -> Sequence[Upload]:
+        """OPEN past its time -> EXPIRED (video too); return those, to sweep their bytes."""
+        ...
+
+    # ---- gateway: videos and scenes ---------------------------------------------------------------
+    async def get_video(self, tenant_id: str, video_id: str) -> Video:
+        """Return a video. NotFound, also 30 days after its deletion."""
+        ...
+
+    async def list_videos(
+        self, tenant_id: str, *, states: Sequence[VideoState], limit: int, before: tuple[int, str] | None
+    ) -> Sequence[Video]:
+        """Return videos, newest first, after the cursor (create_ms, video_id)."""
+        ...
+
+    async def request_deletion(
+        self, tenant_id: str, video_id: str, call: Idempotency, records: Sequence[Record]
+    ) -> Video:
+        """-> DELETING with outbox; DELETING and DELETED are returned as they are without a second record."""
+        ...
+
+    async def get_scene(self, tenant_id: str, scene_id: str) -> SceneRow:
+        """Return a scene of the searchable revision of a video that is not being deleted. NotFound."""
+        ...
+
+    async def list_scenes(
+        self, tenant_id: str, video_id: str, *, limit: int, after_index: int = -1
+    ) -> Sequence[SceneRow]:
+        """Return scenes of the searchable revision in order."""
+        ...
+
+    # ---- gateway: watch ---------------------------------------------------------------------------
+    async def data_version(self) -> int:
+        """Return a number that changes when anything was committed by anyone (cheap; for the one poller)."""
+        ...
+
+    async def changes(self, after_row: int, *, limit: int = 500) -> Sequence[tuple[int, WatchEntry]]:
+        """Return watch log entries of all tenants after a log row, ascending: (row, entry)."""
+        ...
+
+    async def last_change(self) -> int:
+        """Return the newest log row, 0 for none."""
+        ...
+
+    async def video_sequence(self, tenant_id: str, video_id: str) -> int:
+        """Return the newest sequence of a video, 0 for none."""
+        ...
+
+    # ---- gateway: people; search ------------------------------------------------------------------
+    async def create_person(self, person: Person, call: Idempotency, records: Sequence[Record]) -> Person:
+        """Insert a person and photos, raise the gallery version, outbox; uploads used are closed."""
+        ...
+
+    async def get_person(self, tenant_id: str, person_id: str) -> Person:
+        """Return a person with scene_count. NotFound."""
+        ...
+
+    async def list_people(
+        self, tenant_id: str, *, limit: int, after: tuple[str, str] | None = None
+    ) -> Sequence[Person]:
+        """Return people by (display_name, person_id)."""
+        ...
+
+    async def delete_person(
+        self, tenant_id: str, person_id: str, call: Idempotency, records: Sequence[Record]
+    ) -> Sequence[str]:
+        """Erase a person, vectors and matches; return the object keys of photos to purge. NotFound."""
+        ...
+
+    async def people_names(self, tenant_id: str) -> Sequence[tuple[str, str]]:
+        """Return (person_id, name) for every display name and alias, for parsing queries."""
+        ...
+
+    async def scenes_of_people(
+        self, tenant_id: str, person_ids: Sequence[str], *, limit: int = 1000
+    ) -> Mapping[str, Mapping[str, float]]:
+        """Return row_id -> {person_id: confidence} over searchable scenes, best first."""
+        ...
+
+    async def hydrate(self, tenant_id: str, row_ids: Sequence[str]) -> Mapping[str, SceneRow]:
+        """Return the scenes that may be shown now: right tenant, searchable revision, not being deleted."""
+        ...
+
+    # ---- generations ------------------------------------------------------------------------------
+    async def active_generation(self) -> Generation:
+        """Return the generation that queries read. DependencyUnavailable when there is none yet."""
+        ...
+
+    async def building_generations(self) -> Sequence[Generation]:
+        """Return generations under construction (new plans cover them too)."""
+        ...
+
+    async def ensure_generation(self, generation: Generation) -> Generation:
+        """Insert as ACTIVE if there is no active one; return the active one."""
+        ...
+
+    # ---- commit -----------------------------------------------------------------------------------
+    async def commit_revision(
+        self,
+        tenant_id: str,
+        video_id: str,
+        revision: int,
+        *,
+        scenes: Sequence[SceneRow],
+        language: str,
+        now_ms: int,
+        records: Sequence[Record],
+    ) -> tuple[str, ...] | None:
+        """Write the scene rows, flip ``searchable_revision``, outbox ``records`` (scene facts, VIDEO_INDEXED,
+        tombstones of scenes that are gone); return row ids of older revisions to remove after a grace. None when the video is being
+        deleted. A revision that is searchable already changes nothing and returns ().
+        """
+        ...
+
+    async def video_scene_ids(self, tenant_id: str, video_id: str) -> Sequence[str]:
+        """Return every scene id ever recorded for a video."""
+        ...
+
+    # ---- tracker ----------------------------------------------------------------------------------
+    async def apply_updates(self, updates: Sequence[StageUpdate], now_ms: int) -> int:
+        """Merge stage rows, derive video states, append the watch log; return how many changed anything. Late facts
+        of older revisions or of deleted videos are ignored.
+        """
+        ...
+
+    # ---- people matcher ---------------------------------------------------------------------------
+    async def gallery(self, tenant_id: str) -> tuple[int, Sequence[Person]]:
+        """Return (gallery_version, people with accepted photo vectors)."""
+        ...
+
+    async def videos_with_faces(self, tenant_id: str) -> AsyncIterator[tuple[Video, str]]:
+        """Yield (video, manifest key of its ``faces`` run) for videos whose faces ended OK; pages, no open cursor."""
+        ...
+
+    async def write_matches(
+        self,
+        tenant_id: str,
+        video_id: str,
+        revision: int,
+        *,
+        gallery_version: int,
+        matches: Sequence[Match],
+        now_ms: int,
+    ) -> Sequence[str]:
+        """Replace the matches of a revision unless a newer gallery wrote them; re-emit (outbox) the facts of searchable
+        scenes that changed; return their ids.
+        """
+        ...
+
+    async def mark_matched(self, tenant_id: str, person_id: str) -> None:
+        """Record that every video present at enrolment has been looked through."""
+        ...
+
+    # ---- eraser -----------------------------------------------------------------------------------
+    async def finish_erasure(self, tenant_id: str, video_id: str, now_ms: int, records: Sequence[Record]) -> None:
+        """Remove scenes, matches, stage rows; -> DELETED with outbox (tombstones, VIDEO_ERASED). Safe to repeat."""
+        ...
+
+    # ---- relay ------------------------------------------------------------------------------------
+    async def acquire_lease(self, name: str, holder: str, now_ms: int, ttl_ms: int) -> bool:
+        """Take or renew a named lease row; False when another holds it."""
+        ...
+
+    async def pending(self, *, limit: int = 200) -> Sequence[OutboxRow]:
+        """Return unsent outbox rows in order."""
+        ...
+
+    async def mark_sent(self, rows: Sequence[int], now_ms: int) -> None:
+        """Mark rows as sent."""
+        ...
+
+    # ---- reconciler -------------------------------------------------------------------------------
+    async def stalled(self, before_ms: int, *, limit: int = 50) -> Sequence[Video]:
+        """Return VALIDATING, PROCESSING and DELETING videos without change since ``before_ms``."""
+        ...
+
+    async def prune(self, now_ms: int) -> int:
+        """Drop sent outbox rows after 7 days, idempotency after 24 h, watch log beyond the last 500 a video, deleted
+        videos after 30 days; return how many rows went.
+        """
+        ...
+
+    async def emit(self, records: Sequence[Record]) -> None:
+        """Write records to the outbox by themselves (re-emission)."""
+        ...

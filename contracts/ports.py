@@ -1,0 +1,579 @@
+"""Ports: the seams between Heimdex and the outside; adapters implement them, tests bring memory forms.
+
+Every port has one conformance suite in ``tests/contract`` that runs on each of its adapters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+Float32 = npt.NDArray[np.float32]
+UInt8 = npt.NDArray[np.uint8]
+
+# --------------------------------------------------------------------------------------------- objects
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What a store says of one object.
+
+    Attributes:
+        key: ASCII, no leading slash.
+        size_bytes: >= 0.
+        etag: opaque, unquoted; changes with the content.
+        metadata: user metadata, lower-case names.
+    """
+
+    key: str
+    size_bytes: int
+    etag: str
+    content_type: str = "application/octet-stream"
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedUrl:
+    """A presigned request: the client must send exactly ``headers``.
+
+    Attributes:
+        method: PUT or GET.
+        expires_at_ms: Unix milliseconds, UTC.
+    """
+
+    url: str
+    method: str
+    headers: Mapping[str, str]
+    expires_at_ms: int
+
+
+class Objects(Protocol):
+    """Strongly consistent object storage with conditional writes (one bucket).
+
+    Errors: ``NotFound`` (permanent), ``PreconditionFailed`` (a condition did not hold, permanent),
+    ``DependencyUnavailable`` (transient).
+    """
+
+    async def head(self, key: str) -> ObjectInfo | None:
+        """Return what is known of ``key``; None if it does not exist."""
+        ...
+
+    async def get(self, key: str, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
+        """Return the whole object. Raises NotFound, PreconditionFailed."""
+        ...
+
+    async def put(
+        self,
+        key: str,
+        body: bytes,
+        *,
+        content_type: str = "application/octet-stream",
+        if_none_match: bool = False,
+        if_match: str | None = None,
+    ) -> ObjectInfo:
+        """Write the whole object; with ``if_none_match`` only if absent, with ``if_match`` only over that ETag."""
+        ...
+
+    async def download(self, key: str, path: Path, *, if_match: str | None = None) -> ObjectInfo:
+        """Write the object to ``path`` (atomic rename); bounded memory."""
+        ...
+
+    async def upload(self, path: Path, key: str, *, content_type: str = "application/octet-stream") -> ObjectInfo:
+        """Write a file's bytes to ``key``; bounded memory."""
+        ...
+
+    def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        """Yield every object whose key starts with ``prefix``, in key order."""
+        ...
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Remove the newest form of each key; absent keys are no error."""
+        ...
+
+    async def purge(self, prefix: str) -> int:
+        """Remove every version and delete marker of every key under ``prefix`` and abort its multipart
+        uploads; return how many versions went.
+        """
+        ...
+
+    async def sign_get(self, key: str, *, ttl_s: int, file_name: str | None = None) -> SignedUrl:
+        """Presign a GET; ``file_name`` becomes the Content-Disposition."""
+        ...
+
+    async def sign_put(self, key: str, *, ttl_s: int, size_bytes: int, sha256_hex: str, content_type: str) -> SignedUrl:
+        """Presign one single PUT: If-None-Match: *, Content-Length, Content-Type and SHA-256 are signed in."""
+        ...
+
+    async def create_multipart(self, key: str, *, content_type: str) -> str:
+        """Open a multipart upload; return its id."""
+        ...
+
+    async def sign_part(
+        self, key: str, multipart_id: str, number: int, *, ttl_s: int, size_bytes: int, sha256_hex: str | None
+    ) -> SignedUrl:
+        """Presign part ``number`` (>= 1)."""
+        ...
+
+    async def list_parts(self, key: str, multipart_id: str) -> Sequence[Part]:
+        """Return received parts in order of number; NotFound when the upload is gone."""
+        ...
+
+    async def complete_multipart(self, key: str, multipart_id: str, parts: Sequence[Part]) -> ObjectInfo:
+        """Join the parts. NotFound when the upload is gone (completed or aborted before)."""
+        ...
+
+    async def abort_multipart(self, key: str, multipart_id: str) -> None:
+        """Drop a multipart upload; absent is no error."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One received part of a multipart upload (number >= 1)."""
+
+    number: int
+    etag: str
+    size_bytes: int
+
+
+# ------------------------------------------------------------------------------------------------- bus
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One Kafka record, as bytes.
+
+    Attributes:
+        value: protobuf message; None is a tombstone.
+        headers: CloudEvents headers and our own, in order; values are bytes.
+    """
+
+    topic: str
+    key: str
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    partition: int = -1
+    offset: int = -1
+
+
+class Producer(Protocol):
+    """Sends records, acks=all, idempotent."""
+
+    async def send(self, record: Record) -> None:
+        """Return after the broker acknowledged. Raises DependencyUnavailable (transient)."""
+        ...
+
+
+Handler = Callable[[Record], Awaitable[None]]
+"""Takes one record; a normal return acknowledges it. Only CancelledError may escape."""
+
+
+class Consumer(Protocol):
+    """Consumer group: delivers records in partition order, one in flight a partition, at least once."""
+
+    async def run(self) -> None:
+        """Deliver until ``stop``."""
+        ...
+
+    async def stop(self) -> None:
+        """End gracefully: the record in flight stays unacknowledged."""
+        ...
+
+    def healthy(self) -> bool:
+        """False when the consumer has died or no longer makes progress."""
+        ...
+
+
+# ---------------------------------------------------------------------------------------------- stores
+
+
+@dataclass(frozen=True, slots=True)
+class VectorRow:
+    """One scene in a vector collection.
+
+    Attributes:
+        row_id: ``{scene_id}:{revision}``.
+        vector: float32, shape (dim,), L2-normalised.
+    """
+
+    row_id: str
+    tenant_id: str
+    video_id: str
+    scene_id: str
+    revision: int
+    start_ms: int
+    end_ms: int
+    vector: Float32
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A row with its score on the channel's own scale (cosine in [-1, 1], BM25 >= 0), best first."""
+
+    row_id: str
+    score: float
+
+
+class VectorIndex(Protocol):
+    """Vectors by cosine, one collection a (modality, model version), always within one tenant."""
+
+    async def ensure(self, collection: str, dim: int) -> None:
+        """Create the collection if it is absent; PreconditionFailed when it has another dimension."""
+        ...
+
+    async def upsert(self, collection: str, rows: Sequence[VectorRow]) -> None:
+        """Write rows; the same row_id replaces."""
+        ...
+
+    async def flush(self, collection: str) -> None:
+        """Make all that was written searchable and quick."""
+        ...
+
+    async def search(
+        self, collection: str, tenant_id: str, vectors: Float32, *, limit: int, video_ids: Sequence[str] = ()
+    ) -> Sequence[Sequence[Scored]]:
+        """Return, per query row of ``vectors`` (float32 (n, dim)), up to ``limit`` rows, best first."""
+        ...
+
+    async def similarities(
+        self, collection: str, tenant_id: str, vector: Float32, row_ids: Sequence[str]
+    ) -> Mapping[str, float]:
+        """Return the cosine of ``vector`` (dim,) to each known row of ``row_ids``."""
+        ...
+
+    async def delete(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> None:
+        """Remove rows; absent ids are no error."""
+        ...
+
+    async def delete_video(self, collection: str, tenant_id: str, video_id: str) -> None:
+        """Remove every row of a video."""
+        ...
+
+    async def count(self, collection: str, tenant_id: str, video_id: str | None = None) -> int:
+        """Return how many rows a tenant (or one of its videos) has."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TextRow:
+    """One scene in the text index.
+
+    Attributes:
+        transcript: NFC; empty when nothing is said.
+        tags: normalised tag ids (``cat``) with their names in every language (``고양이``) in ``tag_names``.
+    """
+
+    row_id: str
+    tenant_id: str
+    video_id: str
+    scene_id: str
+    revision: int
+    start_ms: int
+    end_ms: int
+    transcript: str
+    tags: tuple[str, ...] = ()
+    tag_names: tuple[str, ...] = ()
+    file_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TextQuery:
+    """One lexical query.
+
+    Attributes:
+        text: NFC free text, may be empty when ``phrases`` is not.
+        phrases: each must occur literally (analysed, slop 0-3).
+    """
+
+    tenant_id: str
+    text: str
+    phrases: tuple[str, ...] = ()
+    video_ids: tuple[str, ...] = ()
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class TextHit:
+    """One lexical hit: BM25 of the transcript, tag score, idf coverage in [0, 1]."""
+
+    row_id: str
+    bm25: float
+    tag_score: float
+    coverage: float
+
+
+class TextIndex(Protocol):
+    """Korean-analysed text by BM25, always within one tenant."""
+
+    async def ensure(self, index: str) -> None:
+        """Create the index with its analysers if it is absent."""
+        ...
+
+    async def upsert(self, index: str, rows: Sequence[TextRow]) -> None:
+        """Write rows with external versions (revision): a stale replay is dropped, never an error."""
+        ...
+
+    async def refresh(self, index: str) -> None:
+        """Make all that was written searchable."""
+        ...
+
+    async def search(self, index: str, queries: Sequence[TextQuery]) -> Sequence[Sequence[TextHit]]:
+        """Answer several queries in one round trip; each list best first."""
+        ...
+
+    async def highlight(self, index: str, text: str, transcripts: Sequence[str]) -> Sequence[Sequence[tuple[int, int]]]:
+        """Return, per transcript, half-open code-point ranges that ``text`` matches, merged and ascending."""
+        ...
+
+    async def delete(self, index: str, row_ids: Sequence[tuple[str, str]]) -> None:
+        """Remove rows given as (row_id, video_id); absent ids are no error."""
+        ...
+
+    async def delete_video(self, index: str, tenant_id: str, video_id: str) -> None:
+        """Remove every row of a video."""
+        ...
+
+    async def count(self, index: str, tenant_id: str, video_id: str | None = None) -> int:
+        """Return how many rows a tenant (or one of its videos) has."""
+        ...
+
+
+# ---------------------------------------------------------------------------------------------- models
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A spoken word: seconds from the start of the audio, ``end_s`` exclusive; probability in [0, 1]."""
+
+    start_s: float
+    end_s: float
+    text: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """A stretch of speech.
+
+    Attributes:
+        start_s: seconds from the start of the audio, inclusive, from the first word.
+        end_s: seconds, exclusive; > start_s.
+        text: NFC, never blank.
+        confidence: [0, 1], exp of the mean log probability.
+        no_speech_probability: [0, 1].
+        words: in order of start; their texts joined give ``text`` but for white space.
+    """
+
+    start_s: float
+    end_s: float
+    text: str
+    confidence: float
+    no_speech_probability: float
+    words: tuple[Word, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """All speech of one audio track; ``language`` is BCP-47 (``ko``), empty when nothing was said."""
+
+    language: str
+    language_probability: float
+    utterances: tuple[Utterance, ...]
+
+
+Progress = Callable[[float], None]
+"""Reports the finished share in [0, 1]; never raises."""
+
+
+@runtime_checkable
+class SpeechModel(Protocol):
+    """Speech to text. Load is lazy; instances are used from one thread."""
+
+    @property
+    def version(self) -> str:
+        """Names weights, quantisation and decoding settings; enters the spec."""
+        ...
+
+    def recognise(self, samples: Float32, *, language: str | None, progress: Progress) -> Transcript:
+        """Transcribe mono 16 kHz float32 samples in [-1, 1], shape (n,); empty for silence or music.
+
+        Args:
+            language: BCP-47, or None to detect.
+
+        Raises:
+            ModelUnavailable: weights are missing or the runtime failed (transient).
+        """
+        ...
+
+
+@runtime_checkable
+class TextEncoder(Protocol):
+    """Text to vectors; queries and passages share one space."""
+
+    @property
+    def version(self) -> str:
+        """Name weights and settings; enters the spec."""
+        ...
+
+    @property
+    def dim(self) -> int:
+        """Length of each vector."""
+        ...
+
+    def encode_passages(self, texts: Sequence[str]) -> Float32:
+        """Return float32 (n, dim), L2-normalised, in the order of ``texts``; (0, dim) for none."""
+        ...
+
+    def encode_queries(self, texts: Sequence[str]) -> Float32:
+        """As ``encode_passages``, for queries."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A visual or affective label: ``tag`` is an ASCII id, ``names`` what people search by (ko, en …)."""
+
+    tag: str
+    names: tuple[str, ...]
+    score: float
+
+
+@runtime_checkable
+class VisionEncoder(Protocol):
+    """Images and texts in one space, with tags of what is seen."""
+
+    @property
+    def version(self) -> str:
+        """Name weights and settings; enters the spec."""
+        ...
+
+    @property
+    def dim(self) -> int:
+        """Length of each vector."""
+        ...
+
+    def encode_images(self, images: Sequence[UInt8]) -> tuple[Float32, Sequence[tuple[Tag, ...]]]:
+        """Encode RGB uint8 (h, w, 3) images: float32 (n, dim) L2-normalised, and each image's tags, best first."""
+        ...
+
+    def encode_queries(self, texts: Sequence[str]) -> Float32:
+        """Encode texts into the image space: float32 (n, dim), L2-normalised."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """One face in one image.
+
+    Attributes:
+        box: x, y, width, height in pixels of the image.
+        score: detection score in [0, 1].
+        vector: float32 (dim,), L2-normalised where the model says so.
+        sharpness: variance of the Laplacian of the crop scaled to 112 px; >= 0, low is blurred.
+    """
+
+    box: tuple[float, float, float, float]
+    score: float
+    vector: Float32
+    sharpness: float
+
+
+@runtime_checkable
+class FaceModel(Protocol):
+    """Faces and who they may be; thresholds belong to the model."""
+
+    @property
+    def version(self) -> str:
+        """Name weights and settings; enters the spec."""
+        ...
+
+    @property
+    def dim(self) -> int:
+        """Length of each vector."""
+        ...
+
+    @property
+    def min_face_px(self) -> int:
+        """Smallest side of a box that is embedded."""
+        ...
+
+    @property
+    def min_sharpness(self) -> float:
+        """Photos below this sharpness are BLURRED."""
+        ...
+
+    def find(self, image: UInt8) -> tuple[Face, ...]:
+        """Return the faces of an RGB uint8 (h, w, 3) image, largest first."""
+        ...
+
+    def similarity(self, a: Float32, b: Float32) -> Float32:
+        """Compare float32 (n, dim) with (m, dim): (n, m) in [0, 1]; >= 0.5 is the same person."""
+        ...
+
+
+@runtime_checkable
+class AffectModel(Protocol):
+    """What a face feels like."""
+
+    @property
+    def version(self) -> str:
+        """Name weights and settings; enters the spec."""
+        ...
+
+    def read(self, image: UInt8, boxes: Sequence[tuple[float, float, float, float]]) -> Sequence[Mapping[str, float]]:
+        """Return per box the probability of each of angry, disgust, fear, happy, sad, surprise, neutral."""
+        ...
+
+
+# ----------------------------------------------------------------------------------------- inference
+
+
+@dataclass(frozen=True, slots=True)
+class QueryVectors:
+    """A query in both spaces: float32 (text dim,) and (vision dim,)."""
+
+    text: Float32
+    vision: Float32
+
+
+class QueryEncoder(Protocol):
+    """The encoders of queries, in a process of their own; callers are micro-batched.
+
+    Raises: DependencyUnavailable (transient), LimitExceeded (queue full).
+    """
+
+    async def encode(self, text: str) -> QueryVectors:
+        """Encode one NFC query."""
+        ...
+
+
+class PhotoReader(Protocol):
+    """Faces of enrolment photos, in the inference process."""
+
+    async def faces(self, image: bytes) -> Sequence[tuple[Face, int, int]]:
+        """Decode an image file and return its faces with the image's width and height, largest first.
+
+        Raises: InvalidRequest (not an image, permanent), DependencyUnavailable (transient).
+        """
+        ...
+
+
+class Clock(Protocol):
+    """Time, so that tests own it."""
+
+    def monotonic_s(self) -> float:
+        """Seconds of a clock that never goes back."""
+        ...
+
+    def now_ms(self) -> int:
+        """Unix milliseconds, UTC."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...

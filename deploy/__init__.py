@@ -1,0 +1,1 @@
+"""How Heimdex is run."""
