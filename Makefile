@@ -49,7 +49,7 @@ lint: setup $(BUF) ## everything that is checked without running (needs Node, fo
 	@$(BUF) format --diff --exit-code
 	@proto/breaking.sh $(BUF)
 	@$(BIN)/python proto/generate.py --check
-	@$(BIN)/lint-imports --no-cache | sed -n '/KEPT\|BROKEN\|->/p'
+	@laws=$$($(BIN)/lint-imports --no-cache 2>&1) || { echo "$$laws"; exit 1; }
 	@$(BIN)/codespell
 	@echo 'lint: clean'
 
@@ -63,8 +63,10 @@ gen: setup $(BUF) ## rewrite gen/ from proto/
 	@$(BIN)/python proto/generate.py
 
 lock: ## resolve pyproject.toml into the two hashed locks; they name no host
-	@$(COMPILE) --output-file requirements.lock
-	@$(COMPILE) --extra production --constraints requirements.lock --output-file requirements-production.lock
+	@$(COMPILE) --extra production --output-file requirements-production.lock
+	@$(COMPILE) --excludes requirements-excludes-small.txt --constraints requirements-production.lock --output-file requirements.lock
+	@{ head -n 1 build-constraints.txt; awk '/^[^ ]/ {on = /^setuptools==/} on' requirements.lock; } >.build-constraints.new
+	@mv .build-constraints.new build-constraints.txt
 
 clean: ## remove environments and caches of this tree (homes of stacks stay: `heimdex down`, then delete the home)
 	@rm -rf .venv .venv-models node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -104,7 +104,9 @@ def manifest_key(tenant_id: str, video_id: str, stage: str, spec_: str) -> str:
     return f"{stage_prefix(tenant_id, video_id, stage, spec_)}manifest.pb"
 
 
-def blob_key(tenant_id: str, video_id: str, stage: str, spec_: str, attempt: str, name: str) -> str:
+def blob_key(  # noqa: PLR0917  # the path, part by part
+    tenant_id: str, video_id: str, stage: str, spec_: str, attempt: str, name: str
+) -> str:
     """Return the key of a file of one try; ``attempt`` is unique to the try."""
     return f"{stage_prefix(tenant_id, video_id, stage, spec_)}b/{attempt}/{name}"
 

@@ -4,7 +4,10 @@
 set -euo pipefail
 
 venv=$1 lock=$2
-need_gb=5
+case $lock in
+  *production*) need_gb=14 download_gb=4 ;;
+  *) need_gb=5 download_gb=1 ;;
+esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 refuse() {
@@ -43,23 +46,29 @@ if [[ ! -d $venv ]]; then
   ((free_gb >= need_gb)) || refuse "$need_gb GB of free disk are needed here, found $free_gb GB; free some, or clone elsewhere"
 fi
 
-printf 'setup: %s from %s (a first time downloads about 0.9 GB)\n' "$venv" "$lock"
-if [[ ! -f $venv/pyvenv.cfg ]] || ! "$venv/bin/python" -c 'import pip' 2>/dev/null || ! grep -qs "^$PWD/$venv$" "$venv/.home"; then
+printf 'setup: %s from %s (the first time downloads about %s GB)\n' "$venv" "$lock" "$download_gb"
+if [[ ! -f $venv/pyvenv.cfg ]] || ! "$venv/bin/python" -c 'import pip' 2>/dev/null || [[ $(cat "$venv/.home" 2>/dev/null) != "$PWD/$venv" ]]; then
   rm -rf "$venv"
   "$python" -m venv "$venv" || refuse "$python could not make $venv; see above"
   printf '%s\n' "$PWD/$venv" >"$venv/.home"
 fi
 rm -f "$venv/.stamp"
 
-# uv, by pip and by hash; then everything, by uv and by hash. uv does not read pip's settings: hand its index on.
+# uv, by pip and by hash; then everything, by uv and by hash.
 awk '/^[^ ]/ {on = /^uv==/} on' "$lock" >"$venv/uv.lock"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$venv/uv.lock" ||
   refuse "pip could not install uv; if packages come through a mirror here, set PIP_INDEX_URL"
+# uv reads neither pip's settings nor, unasked, the machine's certificates: a company's mirror needs both.
 index=${UV_DEFAULT_INDEX:-${PIP_INDEX_URL:-$("$venv/bin/python" -m pip config get global.index-url 2>/dev/null || true)}}
 [[ -z $index ]] || export UV_DEFAULT_INDEX=$index
+for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
+  [[ ! -s $bundle ]] || export UV_SYSTEM_CERTS=${UV_SYSTEM_CERTS:-true}
+done
+quiet=--quiet
+[[ ! -t 2 ]] || quiet=  # somebody is watching: show the downloads
 uv() { "$venv/bin/uv" "$@"; }
 export VIRTUAL_ENV=$PWD/$venv
-uv pip sync --quiet --require-hashes --build-constraints build-constraints.txt "$lock" ||
+uv pip sync $quiet --require-hashes --build-constraints build-constraints.txt "$lock" ||
   refuse "the packages of $lock could not be installed; see above, then run make setup again (finished downloads are kept)"
 uv pip install --quiet --offline --no-deps --no-build-isolation -e gen -e clients/python -e . ||
   refuse "this tree's own distributions could not be installed; see above"

@@ -1,1 +1,1 @@
-"""One machine, no containers: provision the real servers, run them and Heimdex's processes, and the operator's verbs for that."""
+"""One machine, no containers: real servers provisioned, everything run and watched, and the operator's verbs."""

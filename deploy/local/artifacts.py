@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ from deploy.local.failure import DeployError
 LOCK_PATH: Final = Path(__file__).with_name("servers.lock")
 _TIMEOUT_S: Final = 120
 _ATTEMPTS: Final = 3
+_TELL_EVERY_BYTES: Final = 20_000_000
 
 Progress = Callable[[str], None]
 """Takes one line that says what is being done now."""
@@ -48,14 +49,28 @@ def artifacts_of(section: dict[str, Any]) -> list[Artifact]:
     return [Artifact(a["coordinate"], a["sha256"], a["size_bytes"]) for a in section["artifacts"]]
 
 
-def maven_context(repository: Path) -> Any:  # noqa: ANN401 -- jgo is imported here only, as its import is slow
-    """Return a jgo context that keeps what it fetches under `repository`."""
+def maven_context(repository: Path, progress: Progress = lambda _: None) -> Any:
+    """Return a jgo context that keeps what it fetches under `repository` and tells of large files."""
     from jgo.maven import MavenContext, PythonResolver
 
-    return MavenContext(repo_cache=repository, resolver=PythonResolver(), timeout=_TIMEOUT_S)
+    @contextmanager
+    def watch(file_name: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
+        came_bytes = told_bytes = 0
+
+        def came(more_bytes: int) -> None:
+            nonlocal came_bytes, told_bytes
+            came_bytes += more_bytes
+            if came_bytes - told_bytes >= _TELL_EVERY_BYTES:
+                told_bytes = came_bytes
+                progress(f"  {file_name}: {came_bytes // 1_000_000} of {total_bytes // 1_000_000} MB")
+
+        yield came
+
+    resolver = PythonResolver(progress_callback=watch)
+    return MavenContext(repo_cache=repository, resolver=resolver, timeout=_TIMEOUT_S)
 
 
-def fetch(artifact: Artifact, downloads: Path) -> Path:
+def fetch(artifact: Artifact, downloads: Path, progress: Progress) -> Path:
     """Return the artifact's verified file under `downloads`; fetch it only if it is not there yet.
 
     Files are named by their digest and renamed into place when verified, so that a broken fetch leaves nothing and
@@ -73,14 +88,17 @@ def fetch(artifact: Artifact, downloads: Path) -> Path:
     for _ in range(_ATTEMPTS):
         with tempfile.TemporaryDirectory(dir=downloads, prefix=".fetch-") as scratch:
             try:
-                component = maven_context(Path(scratch)).project(group, name).at_version(version)
+                component = maven_context(Path(scratch), progress).project(group, name).at_version(version)
                 came = Path(component.artifact("", packaging).resolve())
-            except (OSError, RuntimeError) as error:  # requests' errors are OSErrors; jgo raises RuntimeError when it finds nothing
+            except (
+                OSError,
+                RuntimeError,
+            ) as error:  # of the network; of jgo
                 logging.getLogger(__name__).debug("fetch of %s failed", artifact.coordinate, exc_info=True)
                 problem = str(error).splitlines()[0] if str(error) else type(error).__name__
                 continue
             if _sha256(came) == artifact.sha256:
-                os.replace(came, kept)
+                came.replace(kept)
                 return kept
             problem = f"its SHA-256 is {_sha256(came)}, the lock says {artifact.sha256}"
     message = f"cannot fetch {artifact.coordinate}: {problem}"

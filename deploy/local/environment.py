@@ -1,4 +1,4 @@
-"""Environment: a home and its config -> the `HEIMDEX_*` variables that configure every process. The one place that does so."""
+"""Environment: a home and its config -> the `HEIMDEX_*` variables of every process; the one place that makes them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOPIC_PARTITIONS: Final = 4
 YUNET_FILE: Final = "face_detection_yunet_2023mar.onnx"
 
 ONE_THREAD: Final = {
-    # Spinning OpenMP threads on a crowded machine cost 2-6 times the work; every process takes one core at most unless told.
+    # Spinning OpenMP threads on a crowded machine cost 2-6 times the work.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_WAIT_POLICY": "passive",
@@ -96,5 +96,5 @@ def of_process(name: str, config: Config) -> dict[str, str]:
 
 
 def inherited(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return the caller's environment without `HEIMDEX_*`: a stack is configured by its home alone, not by the shell it was started from."""
+    """Return the caller's environment without `HEIMDEX_*`: only the home configures a stack."""
     return {name: value for name, value in environ.items() if not name.startswith("HEIMDEX_")}

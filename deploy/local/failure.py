@@ -1,4 +1,4 @@
-"""The one error of this package: what is wrong -> one line, and one that says what to do."""
+"""The one error of this package: what is wrong, and what to do -> one line."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ class DeployError(Exception):
     """Something on this machine keeps the stack from coming up.
 
     Attributes:
-        problem: What is wrong, one line.
-        remedy: What to do, one line.
+        problem: What is wrong.
+        remedy: What to do.
     """
 
     def __init__(self, problem: str, remedy: str) -> None:
-        """Keep both lines."""
-        super().__init__(f"{problem}\n  {remedy}")
+        """Keep both; they are printed as one line."""
+        super().__init__(f"{problem}; {remedy}")
         self.problem = problem
         self.remedy = remedy

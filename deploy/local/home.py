@@ -11,7 +11,7 @@ import stat
 import tempfile
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,7 +89,7 @@ class Home:
 
     @property
     def runtime(self) -> Path:
-        """Return the short folder of the manager's socket; it is keyed by the home, as a socket's path must be short."""
+        """Return the folder of the manager's socket, keyed by the home: a socket's path must be short."""
         key = hashlib.sha256(str(self.root).encode()).hexdigest()[:12]
         base = Path(os.environ.get("XDG_RUNTIME_DIR") or "/nonexistent")
         if base.is_dir() and os.access(base, os.W_OK) and len(str(base)) < _SOCKET_PATH_LIMIT - 50:
@@ -117,7 +117,9 @@ class Home:
 
 
 def default_home() -> Home:
-    """Return the home that is meant when none is named (`XDG_DATA_HOME`, else `~/.local/share`)."""
+    """Return the home of a caller who names none: `HEIMDEX_HOME`, else in `XDG_DATA_HOME`, else in `~/.local/share`."""
+    if named := os.environ.get("HEIMDEX_HOME"):
+        return Home(Path(named).expanduser().resolve())
     return Home(Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "heimdex")
 
 
@@ -148,7 +150,7 @@ def read_config(home: Home) -> Config | None:
         document = json.loads(home.config_file.read_text(encoding="utf-8"))
         version = document.pop("version")
         if version > _VERSION:
-            message = f"{home.config_file} was written by a newer Heimdex (version {version}, this one knows {_VERSION})"
+            message = f"{home.config_file} is of a newer Heimdex (version {version}, this one knows {_VERSION})"
             raise DeployError(message, "use that Heimdex, or another --home")
         return Config(**document)
     except FileNotFoundError:
@@ -165,18 +167,15 @@ def require_config(home: Home) -> Config:
     """Return the home's config; raise DeployError when there is no stack in it."""
     config = read_config(home)
     if config is None:
-        raise DeployError(f"there is no stack in {home.root}", "start one with `heimdex up`, or name a home with --home")
+        raise DeployError(
+            f"there is no stack in {home.root}", "start one with `heimdex up`, or name a home with --home"
+        )
     return config
 
 
 def write_config(home: Home, config: Config) -> None:
     """Keep `config` in the home."""
     write_secret(home.config_file, {"version": _VERSION} | asdict(config))
-
-
-def with_changes(config: Config, changes: Mapping[str, Any]) -> Config:
-    """Return `config` with those of `changes` that are not None."""
-    return replace(config, **{name: value for name, value in changes.items() if value is not None})
 
 
 def write_secret(path: Path, document: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ _ALGORITHM: Final = "EdDSA"
 
 
 def create_keys(home: Home) -> None:
-    """Make the home's key pair (`keys/signing.pem`, 0600) and its public JWKS (`keys/jwks.json`) unless they are there."""
+    """Make the home's key pair (`keys/signing.pem`, 0600) and public JWKS (`keys/jwks.json`) unless they are there."""
     private_file, public_file = home.keys / "signing.pem", home.keys / "jwks.json"
     if private_file.exists() and public_file.exists():
         return
@@ -25,9 +25,7 @@ def create_keys(home: Home) -> None:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     key = Ed25519PrivateKey.generate()
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     raw = key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
     x = base64.urlsafe_b64encode(raw).decode().rstrip("=")
     jwk = {"kty": "OKP", "crv": "Ed25519", "x": x, "kid": x[:16], "use": "sig", "alg": _ALGORITHM}
@@ -48,7 +46,7 @@ def sign_token(home: Home, *, tenant: str, user: str, ttl_s: int) -> str:
         pem = (home.keys / "signing.pem").read_bytes()
         kid = json.loads((home.keys / "jwks.json").read_text(encoding="utf-8"))["keys"][0]["kid"]
     except FileNotFoundError as error:
-        raise DeployError(f"there are no keys in {home.root}", "run `heimdex up` once, or name a home with --home") from error
+        raise DeployError(f"there are no keys in {home.root}", "run `heimdex up` once, or name its --home") from error
     now = int(time.time())
     claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": user, "tenant_id": tenant, "iat": now, "exp": now + ttl_s}
     return jwt.encode(claims, pem, algorithm=_ALGORITHM, headers={"kid": kid})

@@ -1,7 +1,7 @@
 """Server lock: top-level coordinates -> `servers.lock`, every artifact with its SHA-256.
 
-Run `python -m deploy.local.lock` after raising a version below, and commit what it writes. `provision` never resolves: it
-fetches exactly what the lock names.
+Run `python -m deploy.local.lock` after raising a version below, and commit what it writes. `provision` never resolves:
+it fetches exactly what the lock names.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ OPENSEARCH_FILES: Final = (
 )
 
 
-def closure(roots: tuple[str, ...], context: Any) -> list[str]:  # noqa: ANN401 -- see maven_context
+def closure(roots: tuple[str, ...], context: Any) -> list[str]:
     """Return the roots and their runtime dependencies as sorted coordinates; of two versions the first found wins."""
     from jgo.maven import Model
 
@@ -53,7 +53,7 @@ def closure(roots: tuple[str, ...], context: Any) -> list[str]:  # noqa: ANN401 
     return sorted(found.values())
 
 
-def measure(coordinates: list[str], context: Any) -> list[Artifact]:  # noqa: ANN401 -- see maven_context
+def measure(coordinates: list[str], context: Any) -> list[Artifact]:
     """Fetch each coordinate and return it with the SHA-256 and the size of what came."""
     artifacts = []
     for coordinate in coordinates:

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -72,11 +72,11 @@ def occupant(port: int) -> str:
     return "a process that cannot be seen from here"
 
 
-def require_free(ports: Mapping[str, int], names: Iterable[str]) -> None:
+def require_free(ports: Mapping[str, int]) -> None:
     """Raise DeployError naming the first of the ports that is taken, and by whom."""
-    for name in names:
-        if not is_free(ports[name]):
-            message = f"port {ports[name]} ({name}) is in use by {occupant(ports[name])}"
+    for name, port in ports.items():
+        if not is_free(port):
+            message = f"port {port} ({name}) is in use by {occupant(port)}"
             raise DeployError(message, "stop that process, or move this stack with `heimdex up --ports FIRST`")
 
 
@@ -91,7 +91,7 @@ def choose(root: Path, wanted_base: int | None, registry: Path) -> tuple[dict[st
     reason = ""
     with _registry(registry) as claims:
         if wanted_base is not None:
-            require_free(block(wanted_base), NAMES)
+            require_free(block(wanted_base))
             _claim(claims, wanted_base, root)
             return block(wanted_base), reason
         for base in range(BASE, _LAST_BASE, BLOCK):
@@ -105,7 +105,9 @@ def choose(root: Path, wanted_base: int | None, registry: Path) -> tuple[dict[st
                 continue
             _claim(claims, base, root)
             return ports, f"{reason}: using {base} and up" if reason else ""
-    raise DeployError("no block of ports is free", "stop what listens there, or choose one with `heimdex up --ports FIRST`")
+    raise DeployError(
+        "no block of ports is free", "stop what listens there, or choose one with `heimdex up --ports FIRST`"
+    )
 
 
 def registry_file() -> Path:

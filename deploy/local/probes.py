@@ -11,7 +11,9 @@ from typing import Final, Protocol
 from deploy.local.ports import LOOPBACK
 
 _TIMEOUT_S: Final = 3.0
-_HTTP2_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"  # and empty SETTINGS
+_HTTP2_PREFACE: Final = (
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+)  # and empty SETTINGS
 _HTTP2_SETTINGS: Final = 0x4
 _KAFKA_API_VERSIONS: Final = 18
 

@@ -17,7 +17,7 @@ class Process:
         command: Absolute executable and arguments.
         ready: Answers when the process can be used.
         live: Answers while the process is not stuck; it is killed when this keeps failing.
-        port: What it listens on for others, for people to read.
+        ports: The listeners it opens, by name; the first is the one people ask for.
         stop_rank: `down` stops lower ranks first, those of one rank together.
         memory_bound_bytes: Resident memory above which the watchdog restarts it.
         is_server: One of the backing servers (else one of Heimdex's own processes).
@@ -32,7 +32,7 @@ class Process:
     command: tuple[str, ...]
     ready: Probe
     live: Probe
-    port: int
+    ports: Mapping[str, int]
     stop_rank: int
     memory_bound_bytes: int
     is_server: bool = False

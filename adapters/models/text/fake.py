@@ -37,7 +37,7 @@ class FakeTextEncoder:
                 row[code % _DIM] += 1.0 if code & 0x8000_0000 else -1.0
             if not row.any():
                 row[0] = 1.0  # a text of white space has no gram; it still needs a direction
-            row /= np.linalg.norm(row)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors
 
     def encode_queries(self, texts: Sequence[str]) -> Float32:

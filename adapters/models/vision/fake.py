@@ -51,9 +51,7 @@ class FakeVisionEncoder:
             row[:_NAMELESS] = np.sqrt(shares)
             ranked = sorted(range(len(shares)), key=lambda i: -shares[i])
             tags.append(
-                tuple(
-                    Tag(_COLOURS[i][0], _COLOURS[i][1], float(shares[i])) for i in ranked if shares[i] >= _TAG_SHARE
-                )
+                tuple(Tag(_COLOURS[i][0], _COLOURS[i][1], float(shares[i])) for i in ranked if shares[i] >= _TAG_SHARE)
             )
         return vectors, tags
 
@@ -63,8 +61,7 @@ class FakeVisionEncoder:
         for row, text in zip(vectors, texts, strict=True):
             words = text.casefold()
             named = [i for i, (_, names, _) in enumerate(_COLOURS) if any(name in words for name in names)]
-            row[named or [_NAMELESS]] = 1.0
-            row /= np.linalg.norm(row)
+            row[named or [_NAMELESS]] = 1.0 / np.sqrt(max(1, len(named)))
         return vectors
 
 
@@ -73,4 +70,5 @@ def _shares(image: UInt8) -> Float32:
     pixels = image[::step, ::step].reshape(-1, 3).astype(np.int32)
     distance = ((pixels[:, None, :] - _PALETTE[None, :, :]) ** 2).sum(axis=2)
     counts = np.bincount(distance.argmin(axis=1), minlength=_NAMELESS)
-    return (counts / counts.sum()).astype(np.float32)
+    shares: Float32 = (counts / counts.sum()).astype(np.float32)
+    return shares

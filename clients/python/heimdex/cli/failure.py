@@ -1,0 +1,56 @@
+"""Failure: an exception -> its exit code and the one line that says what to do."""
+
+from __future__ import annotations
+
+from heimdex.client import errors
+from heimdex.client.config import NotConfigured
+
+EXIT_USAGE = 2
+EXIT_NOT_FOUND = 3
+EXIT_AUTH = 4
+EXIT_UNAVAILABLE = 5
+EXIT_VIDEO_FAILED = 6
+
+
+class Usage(Exception):
+    """The arguments make no sense; the message says which."""
+
+
+_CODES: tuple[tuple[type[Exception], int], ...] = (
+    (Usage, EXIT_USAGE),
+    (errors.InvalidArgument, EXIT_USAGE),
+    (errors.FailedPrecondition, EXIT_USAGE),
+    (errors.AlreadyExists, EXIT_USAGE),
+    (errors.NotFound, EXIT_NOT_FOUND),
+    (FileNotFoundError, EXIT_NOT_FOUND),
+    (errors.Unauthenticated, EXIT_AUTH),
+    (errors.PermissionDenied, EXIT_AUTH),
+    (errors.HeimdexError, EXIT_UNAVAILABLE),
+    (NotConfigured, EXIT_UNAVAILABLE),
+    (OSError, EXIT_USAGE),
+)
+
+_HINTS = {
+    "TOKEN_EXPIRED": "make a new token with `heimdex token`, or run `heimdex up` again",
+    "INVALID_TOKEN": "set HEIMDEX_TOKEN, or make one with `heimdex token`",
+    "FACES_DISABLED": "an operator enables them with `heimdex tenant set TENANT --faces on`",
+}
+
+
+def exit_code(error: Exception) -> int | None:
+    """Return the exit code of an expected failure; None for a defect."""
+    return next((code for kind, code in _CODES if isinstance(error, kind)), None)
+
+
+def explain(error: Exception) -> str:
+    """Return one line: what went wrong and, where we know it, what to do."""
+    if isinstance(error, errors.InvalidArgument) and error.violations:
+        return "; ".join(f"{v.field}: {v.description}" for v in error.violations)
+    if isinstance(error, errors.Unavailable) and not error.reason:
+        return "the gateway does not answer; is the stack up? (`heimdex status`)"
+    if isinstance(error, errors.HeimdexError):
+        hint = _HINTS.get(error.reason)
+        return f"{error}; {hint}" if hint else str(error)
+    if isinstance(error, FileNotFoundError):
+        return f"no such file: {error.filename}"
+    return str(error)

@@ -1,0 +1,159 @@
+"""Library verbs: videos, scenes, scene, delete."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from heimdex.cli import output
+from heimdex.client import Client, NotFound
+from heimdex.scene.v1.scene_pb2 import Scene
+from heimdex.video.v1 import video_pb2
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+Home = Annotated[Path | None, typer.Option("--home", help="Folder of the stack.", envvar="HEIMDEX_HOME")]
+
+
+def find_video(client: Client, name: str) -> str:
+    """Return the id of a video given by id or by file name (the newest of that name). Raises NotFound."""
+    if name.startswith("vid_"):
+        return name
+    wanted = unicodedata.normalize("NFC", name)
+    for video in client.list_videos():
+        if video.file_name == wanted:
+            return video.video_id
+    return client.get_video(name).video_id
+
+
+def videos(*, json: Json = False, home: Home = None) -> None:
+    """List the videos, newest first."""
+    shown = output.table("video", "state", "length", "scenes", "uploaded", "file")
+    with Client(home=home) as client:
+        for video in client.list_videos():
+            if json:
+                output.emit_json(video_json(video))
+            else:
+                note = f" ({video.error.message})" if video.error.message else ""
+                shown.add_row(
+                    video.video_id,
+                    output.state_name(video.state) + note,
+                    output.clock(video.duration),
+                    str(video.scene_count),
+                    output.when(video.create_time),
+                    video.file_name,
+                )
+    if not json:
+        output.console.print(shown if shown.rows else "no videos yet: heimdex upload FILE --watch")
+
+
+def scenes(
+    video: Annotated[str, typer.Argument(help="Id or file name.")], *, json: Json = False, home: Home = None
+) -> None:
+    """List the scenes of a video in order."""
+    shown = output.table("scene", "when", "said", "seen", "who")
+    with Client(home=home) as client:
+        video_id = find_video(client, video)
+        client.get_video(video_id)
+        for scene_ in client.list_scenes(video_id):
+            if json:
+                output.emit_json(scene_json(scene_))
+            else:
+                shown.add_row(
+                    scene_.scene_id,
+                    output.span(scene_),
+                    output.transcript(scene_),
+                    output.join(tag.names[0] if tag.names else tag.tag for tag in scene_.tags),
+                    output.join(p.display_name for p in scene_.people),
+                )
+    if not json:
+        output.console.print(shown)
+
+
+def scene(scene_id: Annotated[str, typer.Argument()], *, json: Json = False, home: Home = None) -> None:
+    """Show one scene whole."""
+    with Client(home=home) as client:
+        found = client.get_scene(scene_id, include_urls=True)
+    if json:
+        output.emit_json(scene_json(found))
+        return
+    output.console.print(f"{found.file_name} {output.span(found)}  video {found.video_id}", markup=False)
+    for line in found.transcript:
+        output.console.print(f"  {output.clock(line.start_offset)}  {line.text.strip()}", markup=False)
+    if found.tags:
+        output.console.print(f"  seen: {', '.join(output.tag_names(found))}", markup=False)
+    if found.people:
+        output.console.print(f"  who:  {', '.join(p.display_name for p in found.people)}", markup=False)
+    output.console.print(f"  keyframe: {found.keyframe.url or found.keyframe.object_key}", markup=False, soft_wrap=True)
+
+
+def delete(
+    video: Annotated[str, typer.Argument(help="Id or file name.")],
+    *,
+    wait: Annotated[bool, typer.Option(help="Wait until it is gone from every store.")] = True,
+    home: Home = None,
+) -> None:
+    """Erase a video from every store."""
+    with Client(home=home) as client:
+        video_id = find_video(client, video)
+        state = client.delete_video(video_id).state
+        if wait:
+            try:
+                for update in client.watch_video(video_id):
+                    state = update.state
+            except NotFound:
+                state = video_pb2.VIDEO_STATE_DELETED
+    output.console.print(f"{video_id} {output.state_name(state)}")
+
+
+def video_json(video: video_pb2.Video) -> dict[str, object]:
+    """Return a video for programs."""
+    return {
+        "type": "video",
+        "video_id": video.video_id,
+        "file_name": video.file_name,
+        "state": output.state_name(video.state),
+        "duration_s": output.seconds(video.duration),
+        "scene_count": video.scene_count,
+        "size_bytes": video.size_bytes,
+        "degraded_stages": [output.stage_name(s) for s in video.degraded_stages],
+        "stages": {output.stage_name(s.stage): output.outcome_name(s.outcome) for s in video.stages if s.outcome},
+        "error": error_json(video),
+    }
+
+
+def error_json(video: video_pb2.Video) -> dict[str, str] | None:
+    """Return why a video failed, None when it did not."""
+    if not video.error.message:
+        return None
+    return {"reason": reason(video), "message": video.error.message}
+
+
+def reason(video: video_pb2.Video) -> str:
+    """Return the ErrorReason of a failed video, empty when it has none."""
+    from google.rpc.error_details_pb2 import ErrorInfo
+
+    for packed in video.error.details:
+        info = ErrorInfo()
+        if packed.Unpack(info):
+            return info.reason
+    return ""
+
+
+def scene_json(scene_: Scene) -> dict[str, object]:
+    """Return a scene for programs."""
+    return {
+        "type": "scene",
+        "scene_id": scene_.scene_id,
+        "video_id": scene_.video_id,
+        "file_name": scene_.file_name,
+        "index": scene_.index,
+        "start_s": output.seconds(scene_.start_offset),
+        "end_s": output.seconds(scene_.end_offset),
+        "transcript": output.transcript(scene_),
+        "tags": output.tag_names(scene_),
+        "people": [p.display_name for p in scene_.people],
+        "keyframe": scene_.keyframe.object_key,
+    }

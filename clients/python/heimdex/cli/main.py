@@ -1,0 +1,78 @@
+"""The ``heimdex`` command: arguments -> verbs; operator verbs come from ``heimdex.commands`` entry points."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from heimdex.cli import library, people, search, upload
+from heimdex.cli.failure import EXIT_USAGE, exit_code, explain
+
+OPERATOR_VERBS = ("up", "down", "status", "logs", "doctor", "migrate", "token", "tenant", "demo")
+
+app = typer.Typer(
+    name="heimdex",
+    help="Heimdex makes video findable: upload videos, search their scenes.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def root(
+    home: Annotated[Path | None, typer.Option(help="Folder of the stack; $HEIMDEX_HOME otherwise.")] = None,
+) -> None:
+    """Pick a stack for every verb that follows."""
+    if home is not None:
+        os.environ["HEIMDEX_HOME"] = str(home)
+
+
+app.command("upload")(upload.upload)
+app.command("videos")(library.videos)
+app.command("scenes")(library.scenes)
+app.command("scene")(library.scene)
+app.command("delete")(library.delete)
+app.command("search")(search.search)
+app.add_typer(people.app, name="people")
+
+
+def _register_operator_verbs() -> None:
+    plugins = list(entry_points(group="heimdex.commands"))
+    for plugin in plugins:
+        plugin.load()(app)
+    if not plugins:
+        for verb in OPERATOR_VERBS:
+            app.command(verb, hidden=True, context_settings={"ignore_unknown_options": True})(_missing(verb))
+
+
+def _missing(verb: str) -> Callable[..., None]:
+    def missing(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:  # noqa: ARG001  # any
+        typer.echo(f"heimdex {verb} runs a stack: install the package heimdex-server beside this one", err=True)
+        raise typer.Exit(EXIT_USAGE)
+
+    return missing
+
+
+def main() -> None:
+    """Run the command; every failure ends in one line and its exit code."""
+    _register_operator_verbs()
+    try:
+        app()
+    except KeyboardInterrupt:
+        typer.echo("\nstopped; run the same command again to go on", err=True)
+        sys.exit(130)
+    except Exception as error:
+        code = exit_code(error)
+        if code is None:
+            raise
+        typer.echo(f"heimdex: {explain(error)}", err=True)
+        sys.exit(code)

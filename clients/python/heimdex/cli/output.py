@@ -1,0 +1,84 @@
+"""Output: messages -> lines and tables for people (wide characters align) and JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+from google.protobuf.duration_pb2 import Duration
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from heimdex.common.v1 import common_pb2
+from heimdex.scene.v1.scene_pb2 import Scene
+from heimdex.video.v1 import video_pb2
+
+console = Console(highlight=False, soft_wrap=False)
+
+
+def emit_json(value: Mapping[str, object]) -> None:
+    """Print one JSON object on one line."""
+    print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+def table(*columns: str) -> Table:
+    """Return a plain table."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made
+
+
+def seconds(duration: Duration) -> float:
+    """Return a Duration in seconds, to the millisecond."""
+    return round(duration.seconds + duration.nanos / 1e9, 3)
+
+
+def clock(duration: Duration) -> str:
+    """Return a position as ``m:ss.t``."""
+    tenths = round(seconds(duration) * 10)
+    return f"{tenths // 600}:{tenths // 10 % 60:02d}.{tenths % 10}"
+
+
+def span(scene: Scene) -> str:
+    """Return ``[start–end]`` of a scene."""
+    return f"[{clock(scene.start_offset)}–{clock(scene.end_offset)}]"
+
+
+def when(value: object) -> str:
+    """Return a Timestamp in local time, to the minute."""
+    at: datetime = value.ToDatetime(tzinfo=UTC)  # type: ignore[attr-defined]
+    return at.astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def state_name(state: video_pb2.VideoState.ValueType) -> str:
+    """Return ``indexed`` for ``VIDEO_STATE_INDEXED``."""
+    return video_pb2.VideoState.Name(state).removeprefix("VIDEO_STATE_").lower()
+
+
+def stage_name(stage: common_pb2.Stage.ValueType) -> str:
+    """Return ``asr`` for ``STAGE_ASR``."""
+    return common_pb2.Stage.Name(stage).removeprefix("STAGE_").lower()
+
+
+def outcome_name(outcome: common_pb2.Outcome.ValueType) -> str:
+    """Return ``no speech`` for ``OUTCOME_NO_SPEECH``."""
+    return common_pb2.Outcome.Name(outcome).removeprefix("OUTCOME_").lower().replace("_", " ")
+
+
+def tag_names(scene: Scene) -> list[str]:
+    """Return every name of a scene's tags, ids included, best first, each once."""
+    return list(dict.fromkeys(name for tag in scene.tags for name in (*tag.names, tag.tag)))
+
+
+def transcript(scene: Scene) -> str:
+    """Return what is said in a scene, as one text."""
+    return " ".join(line.text.strip() for line in scene.transcript)
+
+
+def join(names: Iterable[str], limit: int = 4) -> str:
+    """Return the first names, comma separated."""
+    chosen = list(names)
+    return ", ".join(chosen[:limit]) + (" …" if len(chosen) > limit else "")

@@ -1,0 +1,52 @@
+"""Python SDK of Heimdex: upload videos, watch them become searchable, find their scenes.
+
+from heimdex.client import Client
+
+with Client() as heimdex:
+    video = heimdex.upload(Path("talk.mp4")).video_id
+    for state in heimdex.watch_video(video): ...
+    *_, done = heimdex.search("민지가 우는 장면")
+    for hit in done.hits: ...
+"""
+
+from heimdex.client._async import AsyncClient, Uploaded
+from heimdex.client._sync import Client
+from heimdex.client.config import Config, NotConfigured, default_home, load
+from heimdex.client.errors import (
+    AlreadyExists,
+    Cancelled,
+    DeadlineExceeded,
+    FailedPrecondition,
+    FieldViolation,
+    HeimdexError,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    TransferFailed,
+    Unauthenticated,
+    Unavailable,
+)
+
+__all__ = [
+    "AlreadyExists",
+    "AsyncClient",
+    "Cancelled",
+    "Client",
+    "Config",
+    "DeadlineExceeded",
+    "FailedPrecondition",
+    "FieldViolation",
+    "HeimdexError",
+    "InvalidArgument",
+    "NotConfigured",
+    "NotFound",
+    "PermissionDenied",
+    "ResourceExhausted",
+    "TransferFailed",
+    "Unauthenticated",
+    "Unavailable",
+    "Uploaded",
+    "default_home",
+    "load",
+]

@@ -1,0 +1,464 @@
+"""AsyncClient: Heimdex for asyncio: unary calls, upload, watch and search as async iterators."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import unicodedata
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+
+from heimdex.client import _transfer, config, errors
+from heimdex.people.v1 import people_service_pb2 as people_pb2
+from heimdex.people.v1.people_service_pb2_grpc import PeopleServiceStub
+from heimdex.scene.v1 import scene_service_pb2 as scene_pb2
+from heimdex.scene.v1.scene_pb2 import Scene
+from heimdex.scene.v1.scene_service_pb2_grpc import SceneServiceStub
+from heimdex.search.v1 import search_service_pb2 as search_pb2
+from heimdex.search.v1.search_service_pb2_grpc import SearchServiceStub
+from heimdex.upload.v1 import upload_service_pb2 as upload_pb2
+from heimdex.upload.v1.upload_service_pb2_grpc import UploadServiceStub
+from heimdex.video.v1 import video_pb2
+from heimdex.video.v1 import video_service_pb2 as video_service
+from heimdex.video.v1.video_service_pb2_grpc import VideoServiceStub
+
+T = TypeVar("T")
+Progress = Callable[[int, int], None]
+"""Called with (bytes sent, bytes in all)."""
+
+_ATTEMPTS = 6
+_MAX_PAUSE_S = 10.0
+_PUTS_AT_ONCE = 3
+_ALIVE = frozenset({
+    video_pb2.VIDEO_STATE_UPLOADING, video_pb2.VIDEO_STATE_COMPLETING, video_pb2.VIDEO_STATE_VALIDATING,
+    video_pb2.VIDEO_STATE_PROCESSING, video_pb2.VIDEO_STATE_INDEXED,
+})  # fmt: skip
+_OPTIONS = (
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """A finished upload.
+
+    Attributes:
+        upload_id: empty when the content was there already.
+        video_id: for videos.
+        already_there: whether the tenant had the same content.
+    """
+
+    upload_id: str
+    video_id: str
+    already_there: bool
+
+
+class AsyncClient:
+    """Heimdex over gRPC; safe for concurrent calls in one event loop.
+
+    Calls that may be repeated are: RetryInfo says when, up to ``attempts`` times within ``timeout_s``. Every failure
+    is a ``heimdex.client.errors.HeimdexError``.
+    """
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        token: str | None = None,
+        *,
+        home: Path | None = None,
+        insecure: bool | None = None,
+        root_certificates: bytes | None = None,
+        timeout_s: float = 30.0,
+    ) -> None:
+        """Configure a client; nothing is sent yet.
+
+        Args:
+            endpoint: ``host:port``; by default from the environment or a stack's home.
+            token: bearer JWT, likewise.
+            home: folder of the stack, as given to ``heimdex up --home``.
+            insecure: plain text; by default only on loopback.
+            root_certificates: PEM, for a private authority.
+            timeout_s: of a unary call, retries included.
+        """
+        self._config = config.load(endpoint=endpoint, token=token, home=home)
+        plain = self._config.insecure if insecure is None else insecure
+        if plain:
+            self._channel = grpc.aio.insecure_channel(self._config.endpoint, options=_OPTIONS)
+        else:
+            credentials = grpc.ssl_channel_credentials(root_certificates)
+            self._channel = grpc.aio.secure_channel(self._config.endpoint, credentials, options=_OPTIONS)
+        self._timeout_s = timeout_s
+        self._uploads = UploadServiceStub(self._channel)
+        self._videos = VideoServiceStub(self._channel)
+        self._scenes = SceneServiceStub(self._channel)
+        self._search = SearchServiceStub(self._channel)
+        self._people = PeopleServiceStub(self._channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the channel; calls under way are cancelled."""
+        await self._channel.close()
+
+    # ------------------------------------------------------------------------------------------ videos
+
+    async def get_video(self, video_id: str) -> video_pb2.Video:
+        """Return a video. Raises NotFound."""
+        request = video_service.GetVideoRequest(video_id=video_id)
+        return (await self._call(self._videos.GetVideo, request)).video
+
+    async def list_videos(
+        self, states: Sequence[video_pb2.VideoState.ValueType] = ()
+    ) -> AsyncIterator[video_pb2.Video]:
+        """Yield the tenant's videos, newest first."""
+        token = ""
+        while True:
+            page = await self._call(
+                self._videos.ListVideos, video_service.ListVideosRequest(page_size=200, page_token=token, states=states)
+            )
+            for video in page.videos:
+                yield video
+            token = page.next_page_token
+            if not token:
+                return
+
+    async def watch_video(self, video_id: str, *, after_sequence: int = 0) -> AsyncIterator[video_pb2.Video]:
+        """Yield the video now and after each change, until it is in a final state; resumes after a broken stream."""
+        sequence = after_sequence
+        failures = 0
+        while True:
+            request = video_service.WatchVideoRequest(video_id=video_id, after_sequence=sequence)
+            try:
+                async for frame in self._videos.WatchVideo(request, metadata=self._metadata()):
+                    failures = 0
+                    if frame.kind != video_service.WATCH_KIND_HEARTBEAT:
+                        sequence = frame.sequence
+                        yield frame.video
+            except grpc.RpcError as error:
+                failures += 1
+                typed = errors.from_rpc(error)
+                if not isinstance(typed, errors.Unavailable) or failures >= _ATTEMPTS:
+                    raise typed from error
+                await asyncio.sleep(_pause_s(typed, failures))
+                continue
+            return
+
+    async def watch_videos(self) -> AsyncIterator[video_pb2.Video]:
+        """Yield every video of the tenant that changes; never ends by itself."""
+        try:
+            async for frame in self._videos.WatchVideos(video_service.WatchVideosRequest(), metadata=self._metadata()):
+                if frame.kind != video_service.WATCH_KIND_HEARTBEAT:
+                    yield frame.video
+        except grpc.RpcError as error:
+            raise errors.from_rpc(error) from error
+
+    async def playback_url(self, video_id: str) -> video_service.GetPlaybackUrlResponse:
+        """Return a signed URL of the uploaded file."""
+        return await self._call(self._videos.GetPlaybackUrl, video_service.GetPlaybackUrlRequest(video_id=video_id))
+
+    async def delete_video(self, video_id: str, *, request_id: str | None = None) -> video_pb2.Video:
+        """Begin the erasure of a video and return it, DELETING."""
+        request = video_service.DeleteVideoRequest(video_id=video_id, request_id=request_id or str(uuid.uuid4()))
+        return (await self._call(self._videos.DeleteVideo, request)).video
+
+    # ------------------------------------------------------------------------------------------ scenes
+
+    async def get_scene(self, scene_id: str, *, include_urls: bool = False) -> Scene:
+        """Return a scene. Raises NotFound."""
+        request = scene_pb2.GetSceneRequest(scene_id=scene_id, include_urls=include_urls)
+        return (await self._call(self._scenes.GetScene, request)).scene
+
+    async def list_scenes(self, video_id: str, *, include_urls: bool = False) -> AsyncIterator[Scene]:
+        """Yield a video's scenes in order; none while it is not searchable."""
+        token = ""
+        while True:
+            page = await self._call(
+                self._scenes.ListScenes,
+                scene_pb2.ListScenesRequest(
+                    video_id=video_id, page_size=200, page_token=token, include_urls=include_urls
+                ),
+            )
+            for scene in page.scenes:
+                yield scene
+            token = page.next_page_token
+            if not token:
+                return
+
+    # ------------------------------------------------------------------------------------------ search
+
+    async def search(
+        self,
+        query: str,
+        *,
+        limit: int = 20,
+        video_ids: Sequence[str] = (),
+        person_ids: Sequence[str] = (),
+        min_confidence: float = 0.0,
+        page_token: str = "",
+        final_only: bool = False,
+        include_urls: bool = False,
+        timeout_s: float = 10.0,
+    ) -> AsyncIterator[search_pb2.SearchScenesResponse]:
+        """Yield frames, each with the complete current list of hits; the last is DONE with the summary.
+
+        Tries again only while no frame has arrived.
+        """
+        request = search_pb2.SearchScenesRequest(
+            query=unicodedata.normalize("NFC", query),
+            page_size=limit,
+            page_token=page_token,
+            filter=search_pb2.SearchFilter(video_ids=video_ids, person_ids=person_ids, min_confidence=min_confidence),
+            delivery=search_pb2.DELIVERY_FINAL_ONLY if final_only else search_pb2.DELIVERY_PROGRESSIVE,
+            include_urls=include_urls,
+        )
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout_s
+        attempt = 0
+        while True:
+            begun = False
+            try:
+                left = max(end - loop.time(), 0.001)
+                async for frame in self._search.SearchScenes(request, timeout=left, metadata=self._metadata()):
+                    begun = True
+                    yield frame
+            except grpc.RpcError as error:
+                attempt += 1
+                typed = errors.from_rpc(error)
+                pause = _pause_s(typed, attempt)
+                if begun or typed.retry_after_s is None or attempt >= _ATTEMPTS or loop.time() + pause >= end:
+                    raise typed from error
+                await asyncio.sleep(pause)
+                continue
+            return
+
+    # ------------------------------------------------------------------------------------------ people
+
+    async def enrol_person(
+        self,
+        display_name: str,
+        photos: Sequence[Path],
+        *,
+        aliases: Sequence[str] = (),
+        request_id: str | None = None,
+    ) -> people_pb2.Person:
+        """Upload photos and enrol somebody by them; the person carries a verdict per photo."""
+        uploads = [await self.upload(path, purpose=upload_pb2.UPLOAD_PURPOSE_PERSON_PHOTO) for path in photos]
+        request = people_pb2.EnrolPersonRequest(
+            display_name=unicodedata.normalize("NFC", display_name),
+            aliases=[unicodedata.normalize("NFC", alias) for alias in aliases],
+            upload_ids=[u.upload_id for u in uploads],
+            request_id=request_id or str(uuid.uuid4()),
+        )
+        return (await self._call(self._people.EnrolPerson, request)).person
+
+    async def get_person(self, person_id: str) -> people_pb2.Person:
+        """Return a person. Raises NotFound."""
+        return (await self._call(self._people.GetPerson, people_pb2.GetPersonRequest(person_id=person_id))).person
+
+    async def list_people(self) -> AsyncIterator[people_pb2.Person]:
+        """Yield the enrolled people by display name."""
+        token = ""
+        while True:
+            page = await self._call(
+                self._people.ListPeople, people_pb2.ListPeopleRequest(page_size=200, page_token=token)
+            )
+            for person in page.people:
+                yield person
+            token = page.next_page_token
+            if not token:
+                return
+
+    async def delete_person(self, person_id: str, *, request_id: str | None = None) -> None:
+        """Erase a person, the photos and every match."""
+        request = people_pb2.DeletePersonRequest(person_id=person_id, request_id=request_id or str(uuid.uuid4()))
+        await self._call(self._people.DeletePerson, request)
+
+    # ------------------------------------------------------------------------------------------ upload
+
+    async def upload(
+        self,
+        path: Path,
+        *,
+        file_name: str | None = None,
+        purpose: upload_pb2.UploadPurpose.ValueType = upload_pb2.UPLOAD_PURPOSE_VIDEO,
+        allow_duplicate: bool = False,
+        progress: Progress | None = None,
+    ) -> Uploaded:
+        """Upload a file; a repeated call goes on where an earlier one was interrupted.
+
+        The request id is derived from the content and the name, so that no state is kept on disk.
+
+        Raises:
+            FileNotFoundError, OSError: the file cannot be read.
+            TransferFailed: object storage refused the bytes or the connection broke too often.
+            HeimdexError: anything the gateway says.
+        """
+        name = unicodedata.normalize("NFC", file_name or path.name)
+        size_bytes, sha256, parts = await asyncio.to_thread(_transfer.digests, path)
+        request = upload_pb2.CreateUploadRequest(
+            purpose=purpose,
+            size_bytes=size_bytes,
+            content_type="application/octet-stream",
+            sha256=sha256,
+            file_name=name,
+            request_id=str(uuid.uuid5(uuid.NAMESPACE_URL, f"heimdex:{purpose}:{sha256}:{name}:{int(allow_duplicate)}")),
+            allow_duplicate=allow_duplicate,
+            part_sha256=parts,
+        )
+        try:
+            upload = await self._open_upload(request)
+        except errors.AlreadyExists as error:
+            if error.reason != "ALREADY_EXISTS" or "video_id" not in error.metadata:
+                raise
+            return Uploaded("", error.metadata["video_id"], already_there=True)
+        if upload.state != upload_pb2.UPLOAD_STATE_COMPLETED:
+            await self._transfer(upload, path, progress)
+        request_id = f"{request.request_id}:complete"
+        done = await self._call(
+            self._uploads.CompleteUpload,
+            upload_pb2.CompleteUploadRequest(upload_id=upload.upload_id, request_id=request_id),
+        )
+        return Uploaded(done.upload.upload_id, done.upload.video_id, already_there=False)
+
+    async def abort_upload(self, upload_id: str) -> None:
+        """Drop an upload and its bytes."""
+        request = upload_pb2.AbortUploadRequest(upload_id=upload_id, request_id=str(uuid.uuid4()))
+        await self._call(self._uploads.AbortUpload, request)
+
+    async def _open_upload(self, request: upload_pb2.CreateUploadRequest) -> upload_pb2.Upload:
+        """Create the upload, or find the one of an earlier, interrupted call that can still go on."""
+        upload = (await self._call(self._uploads.CreateUpload, request)).upload
+        if upload.state in (upload_pb2.UPLOAD_STATE_OPEN, upload_pb2.UPLOAD_STATE_COMPLETING):
+            return upload
+        is_video = request.purpose == upload_pb2.UPLOAD_PURPOSE_VIDEO
+        if upload.state == upload_pb2.UPLOAD_STATE_COMPLETED and is_video and await self._is_alive(upload.video_id):
+            raise errors.AlreadyExists(
+                grpc.StatusCode.ALREADY_EXISTS,
+                "the tenant has this video already",
+                reason="ALREADY_EXISTS",
+                metadata={"video_id": upload.video_id},
+            )
+        fresh = upload_pb2.CreateUploadRequest()
+        fresh.CopyFrom(request)
+        fresh.request_id = str(uuid.uuid4())
+        return (await self._call(self._uploads.CreateUpload, fresh)).upload
+
+    async def _is_alive(self, video_id: str) -> bool:
+        try:
+            return (await self.get_video(video_id)).state in _ALIVE
+        except errors.NotFound:
+            return False
+
+    async def _transfer(self, upload: upload_pb2.Upload, path: Path, progress: Progress | None) -> None:
+        total, stop, lock = upload.size_bytes, threading.Event(), threading.Lock()
+        done = sum(p.size_bytes for p in upload.parts if p.received)
+
+        def sent(count: int) -> None:
+            nonlocal done
+            with lock:
+                done += count
+                if progress:
+                    progress(min(done, total), total)
+
+        if progress:
+            progress(done, total)
+        gate = asyncio.Semaphore(_PUTS_AT_ONCE)
+
+        async def put_part(part: upload_pb2.UploadPart) -> None:
+            async with gate:
+                await self._put(upload, part, path, sent, stop)
+
+        jobs = [asyncio.ensure_future(put_part(p)) for p in upload.parts if not p.received]
+        if not upload.parts and upload.HasField("request"):
+            whole = upload_pb2.UploadPart(size_bytes=total, request=upload.request)
+            jobs.append(asyncio.ensure_future(put_part(whole)))
+        try:
+            await asyncio.gather(*jobs)
+        except BaseException:
+            stop.set()
+            for job in jobs:
+                job.cancel()
+            raise
+
+    async def _put(
+        self,
+        upload: upload_pb2.Upload,
+        part: upload_pb2.UploadPart,
+        path: Path,
+        sent: Callable[[int], None],
+        stop: threading.Event,
+    ) -> None:
+        request = part.request
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                await asyncio.to_thread(
+                    _transfer.put,
+                    request,
+                    path,
+                    offset_bytes=part.offset_bytes,
+                    size_bytes=part.size_bytes,
+                    sent=sent,
+                    stop=stop,
+                )
+            except _transfer.Expired:
+                request = await self._sign_again(upload.upload_id, part.part_number)
+            except errors.TransferFailed as error:
+                if error.reason != "TRANSFER_FAILED" or attempt == _ATTEMPTS:
+                    raise
+                await asyncio.sleep(_pause_s(error, attempt))
+            else:
+                return
+        raise errors.TransferFailed("object storage kept refusing fresh URLs")
+
+    async def _sign_again(self, upload_id: str, part_number: int) -> upload_pb2.SignedRequest:
+        request = upload_pb2.CreateUploadPartUrlsRequest(
+            upload_id=upload_id, part_numbers=[part_number] if part_number else []
+        )
+        upload = (await self._call(self._uploads.CreateUploadPartUrls, request)).upload
+        if not part_number:
+            return upload.request
+        return next(p.request for p in upload.parts if p.part_number == part_number)
+
+    # ------------------------------------------------------------------------------------------- calls
+
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        return (("authorization", f"Bearer {self._config.token}"),) if self._config.token else ()
+
+    async def _call(self, method: Callable[..., Awaitable[T]], request: Message) -> T:
+        """Make a unary call; tries again when the server says when, within the timeout."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._timeout_s
+        for attempt in range(1, _ATTEMPTS + 1):
+            options: dict[str, Any] = {"timeout": max(end - loop.time(), 0.001), "metadata": self._metadata()}
+            try:
+                return await method(request, **options)
+            except grpc.RpcError as error:
+                typed = errors.from_rpc(error)
+                pause = _pause_s(typed, attempt)
+                if typed.retry_after_s is None or attempt == _ATTEMPTS or loop.time() + pause >= end:
+                    raise typed from error
+                await asyncio.sleep(pause)
+        raise AssertionError("unreachable")
+
+
+def _pause_s(error: errors.HeimdexError, attempt: int) -> float:
+    """Return how long to wait: RetryInfo's time, doubling, with jitter so that callers spread."""
+    base = (error.retry_after_s or 0.2) * 2 ** (attempt - 1)
+    return float(min(base, _MAX_PAUSE_S) * random.uniform(1.0, 1.3))  # noqa: S311  # jitter, no secret

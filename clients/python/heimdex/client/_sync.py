@@ -1,0 +1,203 @@
+"""Client: Heimdex without asyncio: the same calls, blocking, iterators for streams."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from heimdex.client._async import AsyncClient, Progress, Uploaded
+from heimdex.people.v1.people_service_pb2 import Person
+from heimdex.scene.v1.scene_pb2 import Scene
+from heimdex.search.v1.search_service_pb2 import SearchScenesResponse
+from heimdex.upload.v1 import upload_service_pb2 as upload_pb2
+from heimdex.video.v1 import video_pb2
+from heimdex.video.v1.video_service_pb2 import GetPlaybackUrlResponse
+
+T = TypeVar("T")
+
+
+class Client:
+    """``AsyncClient`` behind blocking methods; safe for use from several threads.
+
+    One thread of its own runs the event loop; ``close`` (or ``with``) ends it.
+    """
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        token: str | None = None,
+        *,
+        home: Path | None = None,
+        insecure: bool | None = None,
+        root_certificates: bytes | None = None,
+        timeout_s: float = 30.0,
+    ) -> None:
+        """As ``AsyncClient``."""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="heimdex-client", daemon=True)
+        self._thread.start()
+
+        async def make() -> AsyncClient:
+            return AsyncClient(
+                endpoint, token, home=home, insecure=insecure, root_certificates=root_certificates, timeout_s=timeout_s
+            )
+
+        try:
+            self._client = self._run(make())
+        except BaseException:
+            self._stop()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the channel and end the thread."""
+        if self._thread.is_alive():
+            self._run(self._client.close())
+            self._stop()
+
+    def get_video(self, video_id: str) -> video_pb2.Video:
+        """Return a video. Raises NotFound."""
+        return self._run(self._client.get_video(video_id))
+
+    def list_videos(self, states: Sequence[video_pb2.VideoState.ValueType] = ()) -> Iterator[video_pb2.Video]:
+        """Yield the tenant's videos, newest first."""
+        return self._iterate(self._client.list_videos(states))
+
+    def watch_video(self, video_id: str, *, after_sequence: int = 0) -> Iterator[video_pb2.Video]:
+        """Yield the video now and after each change, until it is in a final state."""
+        return self._iterate(self._client.watch_video(video_id, after_sequence=after_sequence))
+
+    def watch_videos(self) -> Iterator[video_pb2.Video]:
+        """Yield every video of the tenant that changes; never ends by itself."""
+        return self._iterate(self._client.watch_videos())
+
+    def playback_url(self, video_id: str) -> GetPlaybackUrlResponse:
+        """Return a signed URL of the uploaded file."""
+        return self._run(self._client.playback_url(video_id))
+
+    def delete_video(self, video_id: str, *, request_id: str | None = None) -> video_pb2.Video:
+        """Begin the erasure of a video and return it, DELETING."""
+        return self._run(self._client.delete_video(video_id, request_id=request_id))
+
+    def get_scene(self, scene_id: str, *, include_urls: bool = False) -> Scene:
+        """Return a scene. Raises NotFound."""
+        return self._run(self._client.get_scene(scene_id, include_urls=include_urls))
+
+    def list_scenes(self, video_id: str, *, include_urls: bool = False) -> Iterator[Scene]:
+        """Yield a video's scenes in order."""
+        return self._iterate(self._client.list_scenes(video_id, include_urls=include_urls))
+
+    def search(
+        self,
+        query: str,
+        *,
+        limit: int = 20,
+        video_ids: Sequence[str] = (),
+        person_ids: Sequence[str] = (),
+        min_confidence: float = 0.0,
+        page_token: str = "",
+        final_only: bool = False,
+        include_urls: bool = False,
+        timeout_s: float = 10.0,
+    ) -> Iterator[SearchScenesResponse]:
+        """Yield frames, each with the complete current list of hits; the last is DONE."""
+        return self._iterate(
+            self._client.search(
+                query,
+                limit=limit,
+                video_ids=video_ids,
+                person_ids=person_ids,
+                min_confidence=min_confidence,
+                page_token=page_token,
+                final_only=final_only,
+                include_urls=include_urls,
+                timeout_s=timeout_s,
+            )
+        )
+
+    def enrol_person(
+        self,
+        display_name: str,
+        photos: Sequence[Path],
+        *,
+        aliases: Sequence[str] = (),
+        request_id: str | None = None,
+    ) -> Person:
+        """Upload photos and enrol somebody by them."""
+        return self._run(self._client.enrol_person(display_name, photos, aliases=aliases, request_id=request_id))
+
+    def get_person(self, person_id: str) -> Person:
+        """Return a person. Raises NotFound."""
+        return self._run(self._client.get_person(person_id))
+
+    def list_people(self) -> Iterator[Person]:
+        """Yield the enrolled people by display name."""
+        return self._iterate(self._client.list_people())
+
+    def delete_person(self, person_id: str, *, request_id: str | None = None) -> None:
+        """Erase a person, the photos and every match."""
+        self._run(self._client.delete_person(person_id, request_id=request_id))
+
+    def upload(
+        self,
+        path: Path,
+        *,
+        file_name: str | None = None,
+        purpose: upload_pb2.UploadPurpose.ValueType = upload_pb2.UPLOAD_PURPOSE_VIDEO,
+        allow_duplicate: bool = False,
+        progress: Progress | None = None,
+    ) -> Uploaded:
+        """Upload a file; a repeated call goes on where an earlier one was interrupted."""
+        return self._run(
+            self._client.upload(
+                path, file_name=file_name, purpose=purpose, allow_duplicate=allow_duplicate, progress=progress
+            )
+        )
+
+    def abort_upload(self, upload_id: str) -> None:
+        """Drop an upload and its bytes."""
+        self._run(self._client.abort_upload(upload_id))
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
+
+    def _iterate(self, frames: AsyncIterator[T]) -> Iterator[T]:
+        async def step() -> tuple[bool, T | None]:
+            try:
+                return True, await anext(frames)
+            except StopAsyncIteration:
+                return False, None
+
+        async def end() -> None:
+            await frames.aclose()  # type: ignore[attr-defined]
+
+        try:
+            while True:
+                more, frame = self._run(step())
+                if not more:
+                    return
+                yield frame  # type: ignore[misc]
+        finally:
+            if self._thread.is_alive():
+                self._run(end())
+
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()

@@ -1,0 +1,54 @@
+"""Configuration: flags > environment > what ``heimdex up`` wrote into its home -> where to call, and as whom."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class NotConfigured(Exception):
+    """Nothing says where Heimdex runs; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Where to call, and as whom.
+
+    Attributes:
+        endpoint: ``host:port``.
+        token: bearer JWT.
+        insecure: plain text instead of TLS.
+    """
+
+    endpoint: str
+    token: str
+    insecure: bool = False
+
+
+def default_home() -> Path:
+    """Return ``$HEIMDEX_HOME``, else the user's data folder for Heimdex."""
+    if home := os.environ.get("HEIMDEX_HOME"):
+        return Path(home).expanduser()
+    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(data).expanduser() / "heimdex"
+
+
+def load(*, endpoint: str | None = None, token: str | None = None, home: Path | None = None) -> Config:
+    """Return the configuration. Raises NotConfigured when there is none.
+
+    Environment: ``HEIMDEX_ENDPOINT``, ``HEIMDEX_TOKEN``, ``HEIMDEX_INSECURE`` (``1``: no TLS), ``HEIMDEX_HOME``.
+    """
+    stored: dict[str, object] = {}
+    path = (home or default_home()) / "client.json"
+    if path.is_file():
+        stored = json.loads(path.read_text("utf-8"))
+    chosen = endpoint or os.environ.get("HEIMDEX_ENDPOINT")
+    where = chosen or str(stored.get("endpoint") or "")
+    who = token or os.environ.get("HEIMDEX_TOKEN") or str(stored.get("token") or "")
+    if not where:
+        message = f"no stack at {path.parent}: start one with `heimdex up`, or set HEIMDEX_ENDPOINT and HEIMDEX_TOKEN"
+        raise NotConfigured(message)
+    insecure = os.environ.get("HEIMDEX_INSECURE") == "1" if chosen else bool(stored.get("insecure"))
+    return Config(where, who, insecure or where.startswith(("127.0.0.1:", "localhost:")))

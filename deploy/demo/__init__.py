@@ -1,0 +1,1 @@
+"""Demo: two real videos in, five searches answered; what a newcomer sees first."""
