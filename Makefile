@@ -42,16 +42,18 @@ bench: setup ## measure ingest, search and memory (ARGS="-k search")
 	@exec $(BIN)/python -m pytest -m bench -p no:randomly -s tests/bench $(ARGS)
 
 lint: setup $(BUF) ## everything that is checked without running (needs Node, for buf)
-	@$(BIN)/ruff check --quiet .
-	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/mypy --no-error-summary $(MYPY_TARGETS)
-	@$(BUF) lint
-	@$(BUF) format --diff --exit-code
-	@proto/breaking.sh $(BUF)
-	@$(BIN)/python proto/generate.py --check
-	@laws=$$($(BIN)/lint-imports --no-cache 2>&1) || { echo "$$laws"; exit 1; }
-	@$(BIN)/codespell
-	@echo 'lint: clean'
+	@failed=0; check() { "$$@" || { failed=1; echo "lint: failed: $$*" >&2; }; }; \
+	laws() { local said; said=$$($(BIN)/lint-imports --no-cache 2>&1) || { echo "$$said"; return 1; }; }; \
+	check $(BIN)/ruff check --quiet .; \
+	check $(BIN)/ruff format --check --quiet .; \
+	check $(BIN)/mypy --no-error-summary $(MYPY_TARGETS); \
+	check laws; \
+	check $(BUF) lint; \
+	check $(BUF) format --diff --exit-code; \
+	check proto/breaking.sh $(BUF); \
+	check $(BIN)/python proto/generate.py --check; \
+	check $(BIN)/codespell; \
+	exit $$failed
 
 format: setup $(BUF) ## rewrite Python and protos in the project's format
 	@$(BIN)/ruff check --fix --quiet . || true

@@ -47,8 +47,11 @@ def tail(path: Path, lines: int) -> list[str]:
 
 
 def follow(paths: list[Path]) -> Iterator[tuple[str, str]]:
-    """Yield (name, line) as lines are written from now on, also after a rotation; for ever."""
-    followed = [_Followed(path, path.stat().st_size, path.stat().st_ino) for path in paths]
+    """Return (name, line) of lines as they are written from now on, also after a rotation; for ever."""
+    return _follow([_Followed(path, path.stat().st_size, path.stat().st_ino) for path in paths])
+
+
+def _follow(followed: list[_Followed]) -> Iterator[tuple[str, str]]:
     while True:
         for one in followed:
             yield from ((one.path.stem, line) for line in _new_lines(one))

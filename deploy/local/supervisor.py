@@ -210,8 +210,8 @@ def render(home: Home, socket_file: Path, processes: Iterable[Process]) -> str:
         wrapper = (sys.executable, "-m", "deploy.local.child", str(home.root), process.name)
         lines += _program(home, process.name, wrapper, process.stop_signal, process.stop_wait_s)
         lines.append(f"priority={_LAST_RANK - process.stop_rank}")  # a signalled manager stops the highest first
-    wrapper = (sys.executable, "-m", "deploy.local.watchdog", str(home.root))
-    lines += [*_program(home, WATCHDOG, wrapper, "TERM", 5), f"priority={_LAST_RANK + 1}"]
+    watchdog = (sys.executable, "-m", "deploy.local.watchdog", str(home.root))
+    lines += [*_program(home, WATCHDOG, watchdog, "TERM", 5), f"priority={_LAST_RANK + 1}"]
     return "\n".join(lines) + "\n"
 
 

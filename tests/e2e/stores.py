@@ -1,0 +1,74 @@
+"""Stores: what a video has left in each of them, seen from below the product."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from tests.stack import Stack
+
+
+def leftovers(stack: Stack, tenant: str, video_id: str) -> dict[str, int]:
+    """Return store -> how much of a video it still holds; only stores that hold something."""
+    return asyncio.run(_leftovers(stack, tenant, video_id))
+
+
+async def _leftovers(stack: Stack, tenant: str, video_id: str) -> dict[str, int]:
+    import boto3
+    from botocore.config import Config
+    from opensearchpy import AsyncOpenSearch
+    from pymilvus import MilvusClient
+
+    env = stack.environment()
+    found: dict[str, int] = {}
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=env["HEIMDEX_S3_ENDPOINT"],
+        region_name=env["HEIMDEX_S3_REGION"],
+        aws_access_key_id=env["HEIMDEX_S3_ACCESS_KEY"],
+        aws_secret_access_key=env["HEIMDEX_S3_SECRET_KEY"],
+        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+    )
+    for bucket in (env["HEIMDEX_S3_BUCKET"], env["HEIMDEX_S3_LEASE_BUCKET"]):
+        page = s3.list_object_versions(Bucket=bucket, Prefix=f"t/{tenant}/v/{video_id}/")
+        count = len(page.get("Versions", [])) + len(page.get("DeleteMarkers", []))
+        count += len(s3.list_objects_v2(Bucket=bucket, Prefix=f"t/{tenant}/v/{video_id}/").get("Contents", []))
+        if count:
+            found[bucket] = count
+    async with AsyncOpenSearch(env["HEIMDEX_OPENSEARCH"]) as text:
+        answer = await text.count(index="*", body={"query": {"term": {"video_id": video_id}}})
+        if answer["count"]:
+            found["opensearch"] = answer["count"]
+    for name in ("HEIMDEX_MILVUS_TEXT", "HEIMDEX_MILVUS_VISION"):
+        milvus = MilvusClient(uri=env[name])
+        for collection in milvus.list_collections():
+            rows = milvus.query(collection, filter=f'video_id == "{video_id}"', output_fields=["video_id"])
+            if rows:
+                found[f"{name}/{collection}"] = len(rows)
+        milvus.close()
+    return found
+
+
+def tombstones(stack: Stack, scene_ids: Sequence[str]) -> set[str]:
+    """Return which scenes have a tombstone as the last record of their key on the scene topic."""
+    return asyncio.run(_tombstones(stack, scene_ids))
+
+
+async def _tombstones(stack: Stack, scene_ids: Sequence[str]) -> set[str]:
+    from aiokafka import AIOKafkaConsumer
+
+    consumer = AIOKafkaConsumer(
+        "heimdex-scene-v1", bootstrap_servers=stack.environment()["HEIMDEX_KAFKA"], auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    last: dict[str, bytes | None] = {}
+    try:
+        ends = await consumer.end_offsets(consumer.assignment())
+        for partition, end in ends.items():
+            while await consumer.position(partition) < end:
+                for records in (await consumer.getmany(partition, timeout_ms=500)).values():
+                    for record in records:
+                        last[(record.key or b"").decode()] = record.value
+    finally:
+        await consumer.stop()
+    return {scene for scene in scene_ids if scene in last and last[scene] is None}
