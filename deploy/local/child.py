@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 import time
@@ -23,6 +24,7 @@ from deploy.local.processes import table
 _PR_SET_PDEATHSIG: Final = 1
 _CLONE_NEWUSER: Final = 0x10000000
 _POLL_S: Final = 0.2
+_OPEN_FILES: Final = 65536
 _STAND_IN_UID: Final = 1000  # any but 0
 
 
@@ -54,6 +56,13 @@ def leave_root() -> None:
     Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
     Path("/proc/self/uid_map").write_text(f"{_STAND_IN_UID} {uid} 1", encoding="ascii")
     Path("/proc/self/gid_map").write_text(f"{_STAND_IN_UID} {gid} 1", encoding="ascii")
+
+
+def raise_file_limit() -> None:
+    """Allow as many open files as this user may have, up to what the servers want."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def wait_for(needed: list[Process], home: Home, name: str) -> None:
@@ -89,6 +98,7 @@ def main(arguments: list[str]) -> NoReturn:
             )
             sys.exit(1)
     die_with_parent()
+    raise_file_limit()
     record(home, name)
     wait_for([processes[other] for other in process.after], home, name)
     become(process)

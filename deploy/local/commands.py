@@ -182,13 +182,14 @@ def tenant_set(
 ) -> None:
     """Change what is done for a tenant. Faces are biometric data: off unless switched on here."""
     from contracts.ids import TENANT_PATTERN
-    from deploy.local.home import home_at
-    from deploy.local.tenant import set_faces
 
     if not TENANT_PATTERN.fullmatch(tenant):
         raise typer.BadParameter("lower-case letters, digits and hyphens, at most 63", param_hint="TENANT")
     if faces not in {"on", "off"}:
         raise typer.BadParameter("is on or off", param_hint="--faces")
+    from deploy.local.home import home_at
+    from deploy.local.tenant import set_faces
+
     with _taught():
         set_faces(home_at(home), tenant, enabled=faces == "on")
     typer.echo(f"faces are {faces} for {tenant}")

@@ -18,7 +18,9 @@ from typing import Any, Final
 from deploy.local.failure import DeployError
 
 _VERSION: Final = 1
-_SOCKET_PATH_LIMIT: Final = 100  # of a unix socket's path (108 in Linux), less what supervisor appends to it
+_SOCKET_FOLDER_LIMIT: Final = (
+    70  # a socket's path has at most 108 bytes; a name and a process id come on top
+)
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,12 @@ class Home:
 
     @property
     def runtime(self) -> Path:
-        """Return the folder of the manager's socket, keyed by the home: a socket's path must be short."""
+        """Return the folder of the manager's socket: `run`, or one keyed by the home where that path is too long."""
+        if len(str(self.run)) < _SOCKET_FOLDER_LIMIT:
+            return self.run
         key = hashlib.sha256(str(self.root).encode()).hexdigest()[:12]
         base = Path(os.environ.get("XDG_RUNTIME_DIR") or "/nonexistent")
-        if base.is_dir() and os.access(base, os.W_OK) and len(str(base)) < _SOCKET_PATH_LIMIT - 50:
+        if base.is_dir() and os.access(base, os.W_OK) and len(str(base)) < _SOCKET_FOLDER_LIMIT - len(key):
             return base / f"heimdex-{key}"
         return Path(tempfile.gettempdir()) / f"heimdex-{os.geteuid()}-{key}"
 

@@ -15,11 +15,11 @@ _CLOCK_TICK_S: Final = 0.02  # start times are whole kernel ticks, of 10 ms
 _WAIT_S: Final = 10
 
 
-def record(home: Home, name: str, *, waiting_for: str = "") -> None:
-    """Write down that this very process is the home's process `name`, and what it waits for before it begins."""
-    me = psutil.Process()
-    document = {"pid": me.pid, "started_s": me.create_time(), "waiting_for": waiting_for}
-    scratch = home.run / f".{name}.{me.pid}"
+def record(home: Home, name: str, pid: int | None = None, *, waiting_for: str = "") -> None:
+    """Write down that this process, or the one with `pid`, is the home's `name`, and what it waits for to begin."""
+    process = psutil.Process(pid)
+    document = {"pid": process.pid, "started_s": process.create_time(), "waiting_for": waiting_for}
+    scratch = home.run / f".{name}.{process.pid}"
     scratch.write_text(json.dumps(document), encoding="utf-8")
     scratch.replace(_file(home, name))
 

@@ -20,6 +20,7 @@ from deploy.local.artifacts import LOCK_PATH, Artifact, maven_context
 KAFKA: Final = "4.3.1"
 OPENSEARCH: Final = "3.8.0"
 LUCENE: Final = "10.5.0"
+ICU: Final = "77.1"
 LOG4J: Final = "2.25.4"  # Kafka's slf4j is 1.7: the binding is log4j-slf4j-impl, not log4j-slf4j2-impl
 VERSITYGW: Final = "v1.8.0"
 VERSITYGW_MODULE: Final = "github.com/versity/versitygw"
@@ -34,6 +35,8 @@ OPENSEARCH_FILES: Final = (
     f"org.opensearch.distribution.integ-test-zip:opensearch:{OPENSEARCH}:zip",
     f"org.opensearch.plugin:analysis-nori:{OPENSEARCH}:jar",
     f"org.apache.lucene:lucene-analysis-nori:{LUCENE}:jar",
+    f"com.ibm.icu:icu4j-localespi:{ICU}:jar",
+    f"com.ibm.icu:icu4j:{ICU}:jar",
 )
 
 

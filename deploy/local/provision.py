@@ -39,6 +39,7 @@ custom.foldername=
 extended.plugins=
 has.native.controller=false
 """
+_WORD_BREAKS: Final = "java.text.spi.BreakIteratorProvider"
 _TELL_EVERY_FILES: Final = 12
 _SPACE_BYTES: Final = 2_000_000_000  # downloads, unpacked trees and the Go build together, with some air
 
@@ -88,6 +89,8 @@ def provision(cache: Path, progress: Progress) -> ServerTrees:
         cache.mkdir(parents=True, exist_ok=True)
         require_space(cache, _SPACE_BYTES)
         with _one_at_a_time(cache, progress):
+            for unfinished in (cache / "servers").glob(".*"):  # of a process that was killed
+                shutil.rmtree(unfinished)
             downloads = cache / "downloads"
             _place(wanted.kafka, lambda folder: _kafka(lock["kafka"], downloads, folder, progress))
             _place(wanted.opensearch, lambda folder: _opensearch(lock["opensearch"], downloads, folder, progress))
@@ -144,7 +147,7 @@ def _kafka(section: dict[str, Any], downloads: Path, folder: Path, progress: Pro
 
 
 def _opensearch(section: dict[str, Any], downloads: Path, folder: Path, progress: Progress) -> None:
-    distribution, *plugin = artifacts_of(section)
+    distribution, analyser, dictionary, locales, icu = artifacts_of(section)
     version = section["version"]
     progress(f"opensearch {version}: {distribution.size_bytes // 1_000_000} MB")
     with zipfile.ZipFile(fetch(distribution, downloads, progress)) as archive:
@@ -162,9 +165,24 @@ def _opensearch(section: dict[str, Any], downloads: Path, folder: Path, progress
     progress(f"opensearch {version}: the Korean analyser nori")
     nori = folder / "plugins" / "analysis-nori"
     nori.mkdir(parents=True)
-    for artifact in plugin:
+    for artifact in (analyser, dictionary):
         shutil.copy(fetch(artifact, downloads, progress), nori / artifact.file_name)
     (nori / "plugin-descriptor.properties").write_text(_NORI_DESCRIPTOR.format(version=version), encoding="utf-8")
+    shutil.copy(fetch(icu, downloads, progress), folder / "lib" / icu.file_name)
+    _word_breaks_only(fetch(locales, downloads, progress), folder / "lib" / locales.file_name)
+
+
+def _word_breaks_only(source: Path, target: Path) -> None:
+    """Copy ICU's locale provider so that it offers word breaks and nothing else.
+
+    OpenSearch builds an analyser for Thai with every index, whatever the index asks for, and the packaged Java runtime
+    is trimmed of Thai; without this no index can be made. Everything else about locales stays Java's own.
+    """
+    services = "META-INF/services/"
+    with zipfile.ZipFile(source) as whole, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as part:
+        for member in whole.infolist():
+            if not member.filename.startswith(services) or member.filename == f"{services}{_WORD_BREAKS}":
+                part.writestr(member, whole.read(member))
 
 
 def _versitygw(section: dict[str, Any], folder: Path, progress: Progress) -> None:

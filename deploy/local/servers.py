@@ -5,6 +5,7 @@ Sources of the settings: the projects' own documentation, and start-up time and 
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from deploy.local.provision import ServerTrees
 
 _MB: Final = 1024 * 1024
 
+# Kafka reads a list of folders, split at commas: paths relative to the home, its working folder, have none.
 _KAFKA_SETTINGS: Final = """\
 process.roles=broker,controller
 node.id=1
@@ -60,9 +62,9 @@ discovery.type: single-node
 action.auto_create_index: false
 action.destructive_requires_name: true
 cluster.routing.allocation.disk.threshold_enabled: false
-path.data: {data}
+path.data: [{data}]
 path.logs: {logs}
-path.repo: {snapshots}
+path.repo: [{snapshots}]
 """
 
 _LOG4J_TO_CONSOLE: Final = """\
@@ -116,7 +118,7 @@ def _kafka_java(home: Home, trees: ServerTrees) -> tuple[str, ...]:
         "-XX:TieredStopAtLevel=1",
         "-Xss512k",
         "-XX:+ExitOnOutOfMemoryError",
-        f"-Dlog4j2.configurationFile={home.conf / 'kafka' / 'log4j2.properties'}",
+        f"-Dlog4j2.configurationFile={(home.conf / 'kafka' / 'log4j2.properties').relative_to(home.root)}",
         "-cp",
         f"{trees.kafka / 'lib'}/*",
     )
@@ -142,14 +144,17 @@ def _configure_kafka(home: Home, config: Config, trees: ServerTrees) -> None:
     settings.parent.mkdir(parents=True, exist_ok=True)
     (settings.parent / "log4j2.properties").write_text(_LOG4J_TO_CONSOLE.format(), encoding="utf-8")
     text = _KAFKA_SETTINGS.format(
-        host=LOOPBACK, broker=config.ports["kafka"], controller=config.ports["kafka-controller"], data=data
+        host=LOOPBACK,
+        broker=config.ports["kafka"],
+        controller=config.ports["kafka-controller"],
+        data=data.relative_to(home.root),
     )
     settings.write_text(text, encoding="utf-8")
     if (data / "meta.properties").exists():
         return
     tool = (*_kafka_java(home, trees), "kafka.tools.StorageTool", "format", "--ignore-formatted")
     command = [*tool, "--cluster-id", config.kafka_cluster_id, "--config", str(settings)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=home.root, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         message = f"Kafka's storage in {data} cannot be formatted: {(done.stderr or done.stdout).strip()[-300:]}"
         raise DeployError(message, "see whether the disk is full or the folder belongs to somebody else")
@@ -210,9 +215,9 @@ def _configure_opensearch(home: Home, config: Config) -> None:
         host=LOOPBACK,
         http=config.ports["opensearch"],
         transport=config.ports["opensearch-transport"],
-        data=home.data / "opensearch",
-        logs=home.logs,
-        snapshots=home.data / "opensearch-snapshots",
+        data=json.dumps(str(home.data / "opensearch")),
+        logs=json.dumps(str(home.logs)),
+        snapshots=json.dumps(str(home.data / "opensearch-snapshots")),
     )
     (conf / "opensearch.yml").write_text(text, encoding="utf-8")
 

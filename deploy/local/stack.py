@@ -15,7 +15,7 @@ from typing import Final
 from deploy.local import ports as port_book
 from deploy.local.environment import inherited
 from deploy.local.failure import DeployError
-from deploy.local.home import Config, Home, new_config, read_config, write_config, write_secret
+from deploy.local.home import Config, Home, new_config, read_config, require_config, write_config, write_secret
 from deploy.local.keys import create_keys, sign_token
 from deploy.local.leftovers import end_leftovers
 from deploy.local.machine import require_platform
@@ -24,7 +24,7 @@ from deploy.local.process import Process
 from deploy.local.processes import MIGRATE, MODELS, PREPARE, module_command, table
 from deploy.local.provision import cache_folder, provision
 from deploy.local.servers import configure
-from deploy.local.supervisor import WATCHDOG, Supervisor
+from deploy.local.supervisor import WATCHDOG, Managed, Supervisor
 
 DEFAULT_TENANT: Final = "default"
 CLIENT_TOKEN_TTL_S: Final = 30 * 24 * 3600  # renewed by every `up`
@@ -64,29 +64,31 @@ def up(home: Home, options: Options, say: Say) -> Config:
             say("already running")
             return config
         create_keys(home)
-        if not was_running:
+        if was_running:
+            _require_free_ports(processes, manager.processes())
+        else:
             for name in end_leftovers(home):
                 say(f"ended {name}, left behind by an earlier manager")
             manager.forget()
-            for process in processes:
-                port_book.require_free(process.ports)
+            _require_free_ports(processes, {})
             configure(home, config, places)
             manager.launch(table(home, config, places))
         _bring_up(home, manager, processes, say)
-        _write_client_file(home, config)
+        if not options.servers_only:
+            _write_client_file(home, config)
     return config
 
 
 def down(home: Home, say: Say) -> None:
     """Stop the home's stack in order: door, stages, commit, control, then the servers; nothing is left behind."""
-    home.create()
+    require_config(home)
     with _alone(home):
         manager = Supervisor(home)
         if manager.is_running():
             manager.stop([WATCHDOG], _READY_TIMEOUT_S)
             for together in _by_rank(table(home)):
-                running = manager.processes()
-                names = [process.name for process in together if running[process.name].is_up]
+                running = {name for name, managed in manager.processes().items() if managed.is_up}
+                names = [process.name for process in together if process.name in running]
                 if names:
                     say(f"stopping {', '.join(names)}")
                     manager.stop(names, max(process.stop_wait_s for process in together) + 10)
@@ -161,9 +163,19 @@ def _wait_ready(home: Home, manager: Supervisor, processes: list[Process], say: 
             time.sleep(_POLL_S)
 
 
+def _require_free_ports(processes: Iterable[Process], managed: Mapping[str, Managed]) -> None:
+    """Raise DeployError when somebody else listens where a process that is not up yet wants to."""
+    for process in processes:
+        if managed and process.name not in managed:
+            message = f"the running stack was started by a version of Heimdex that knows no {process.name}"
+            raise DeployError(message, "stop it with `heimdex down` and start it again")
+        if not managed or not managed[process.name].is_up:
+            port_book.require_free(process.ports)
+
+
 def _all_ready(manager: Supervisor, processes: Iterable[Process]) -> bool:
     managed = manager.processes()
-    return all(managed[process.name].is_up and process.ready() for process in processes)
+    return all(p.name in managed and managed[p.name].is_up and p.ready() for p in processes)
 
 
 def _config(home: Home, options: Options, was_running: bool, say: Say) -> Config:  # noqa: FBT001 -- one caller, named there

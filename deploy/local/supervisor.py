@@ -18,6 +18,7 @@ from typing import Any, Final
 from deploy.local.environment import inherited
 from deploy.local.failure import DeployError
 from deploy.local.home import Home
+from deploy.local.leftovers import record
 from deploy.local.process import Process
 
 _LOG_BYTES: Final = 10 * 1024 * 1024
@@ -31,6 +32,7 @@ _LAST_RANK: Final = 100
 _ALIVE_STATES: Final = {"STARTING", "RUNNING", "BACKOFF", "STOPPING"}
 
 WATCHDOG: Final = "watchdog"
+MANAGER: Final = "0-manager"  # first among the leftovers, so that it starts nothing anew while they are ended
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ class Supervisor:
         deadline = time.monotonic() + _START_TIMEOUT_S
         while done.returncode == 0 and time.monotonic() < deadline:
             if self.is_running():
+                record(self._home, MANAGER, self.pid())
                 return
             time.sleep(_POLL_S)
         said = (done.stderr or done.stdout).strip().splitlines()
@@ -160,10 +163,10 @@ class Supervisor:
     def forget(self) -> None:
         """Remove what a manager that is gone left of its socket."""
         socket_file = self._socket()
-        if socket_file is not None and socket_file.parent.exists():
-            for path in socket_file.parent.iterdir():
-                path.unlink()
-            socket_file.parent.rmdir()
+        if socket_file is not None:
+            socket_file.unlink(missing_ok=True)
+            if socket_file.parent != self._home.run and socket_file.parent.exists():
+                socket_file.parent.rmdir()
         self._place.unlink(missing_ok=True)
 
     def pid(self) -> int:

@@ -18,7 +18,13 @@ from deploy.local.leftovers import waiting_for
 from deploy.local.probes import HttpProbe
 from deploy.local.process import Process
 
-ORPHAN_TO_BE = "from deploy.local.child import die_with_parent; die_with_parent(); import time; print(1, flush=True); time.sleep(600)"
+ORPHAN_TO_BE = """
+from deploy.local.child import die_with_parent
+die_with_parent()
+import time
+print(1, flush=True)
+time.sleep(600)
+"""
 PARENT = f"""
 import subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", {ORPHAN_TO_BE!r}], stdout=subprocess.PIPE)

@@ -16,7 +16,7 @@ from deploy.local.ports import block
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    home = Home(tmp_path / "home")
+    home = Home(tmp_path / ("home" * 20))  # too long for a socket
     home.create()
     return home
 
@@ -46,7 +46,7 @@ def test_secrets_differ_between_homes() -> None:
 
 def test_a_new_home_has_no_config_and_a_verb_that_needs_one_says_so(home: Home) -> None:
     assert home_book.read_config(home) is None
-    with pytest.raises(DeployError, match="there is no stack in .*heimdex up"):
+    with pytest.raises(DeployError, match=r"there is no stack in .*heimdex up"):
         home_book.require_config(home)
 
 
@@ -72,7 +72,13 @@ def test_the_socket_path_is_short_however_long_the_home_is(tmp_path: Path, monke
     assert len(str(deep.runtime / "supervisor.sock")) < 100
 
 
-def test_a_runtime_folder_of_somebody_else_is_refused(home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_socket_lies_in_the_home_where_its_path_is_short_enough() -> None:
+    assert Home(Path("/home/somebody/.local/share/heimdex")).runtime == Path("/home/somebody/.local/share/heimdex/run")
+
+
+def test_a_runtime_folder_of_somebody_else_is_refused(
+    home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     home.runtime.mkdir(mode=0o777)
     home.runtime.chmod(0o777)
@@ -108,5 +114,5 @@ def test_a_home_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
 
 def test_a_file_in_the_homes_place_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("")
-    with pytest.raises(DeployError, match="cannot use .*--home"):
+    with pytest.raises(DeployError, match=r"cannot use .*--home"):
         Home(tmp_path / "home").create()

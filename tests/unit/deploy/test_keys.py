@@ -30,7 +30,12 @@ def test_a_token_verifies_with_the_public_half(home: Home) -> None:
     before = int(time.time())
     token = sign_token(home, tenant="acme", user="민지", ttl_s=60)
     claims = jwt.decode(
-        token, public_key(home), algorithms=["EdDSA"], audience=AUDIENCE, issuer=ISSUER, options={"require": ["exp", "iat"]}
+        token,
+        public_key(home),
+        algorithms=["EdDSA"],
+        audience=AUDIENCE,
+        issuer=ISSUER,
+        options={"require": ["exp", "iat"]},
     )
     assert claims["tenant_id"] == "acme"
     assert claims["sub"] == "민지"
@@ -59,5 +64,5 @@ def test_another_homes_token_does_not_verify(home: Home, tmp_path: Path) -> None
 
 
 def test_a_home_without_keys_says_so(tmp_path: Path) -> None:
-    with pytest.raises(DeployError, match="no keys in .*heimdex up"):
+    with pytest.raises(DeployError, match=r"no keys in .*heimdex up"):
         sign_token(Home(tmp_path), tenant="acme", user="u", ttl_s=60)

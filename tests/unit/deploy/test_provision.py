@@ -116,12 +116,14 @@ def test_the_opensearch_tree_has_nori_and_lacks_what_is_not_used(
         writer.writestr("opensearch-9/lib/opensearch.jar", b"jar")
         writer.writestr("opensearch-9/modules/ingest-geoip/big.mmdb", b"unused")
         writer.writestr("opensearch-9/modules/reindex/reindex.jar", b"jar")
+        writer.writestr("META-INF/services/java.text.spi.BreakIteratorProvider", b"breaks")
+        writer.writestr("META-INF/services/java.text.spi.CollatorProvider", b"order")
     monkeypatch.setattr(provision, "fetch", lambda *_: archive)
     section = {
         "version": "9.0.0",
         "artifacts": [
             {"coordinate": f"org.example:{name}:9.0.0:jar", "sha256": "00", "size_bytes": 1}
-            for name in ("opensearch", "analysis-nori", "lucene-analysis-nori")
+            for name in ("opensearch", "analysis-nori", "lucene-analysis-nori", "icu4j-localespi", "icu4j")
         ],
     }
     folder = tmp_path / "tree"
@@ -132,6 +134,9 @@ def test_the_opensearch_tree_has_nori_and_lacks_what_is_not_used(
     plugin = folder / "plugins" / "analysis-nori"
     assert "opensearch.version=9.0.0" in (plugin / "plugin-descriptor.properties").read_text()
     assert len(list(plugin.glob("*.jar"))) == 2
+    with zipfile.ZipFile(folder / "lib" / "icu4j-localespi-9.0.0.jar") as locales:
+        services = [name for name in locales.namelist() if name.startswith("META-INF/services/")]
+    assert services == ["META-INF/services/java.text.spi.BreakIteratorProvider"]
 
 
 def test_the_lock_pins_everything_and_names_no_host() -> None:

@@ -1,0 +1,140 @@
+"""Upkeep: what control ``reconciler`` looks for and clears away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Delete, and_, delete, exists, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from adapters.catalog.effects import DAY_MS, DELETED_VISIBLE_MS, IDEMPOTENCY_MS, emit, load_videos
+from adapters.catalog.engine import Transactions
+from adapters.catalog.models import (
+    DeadLetterRow,
+    IdempotencyRow,
+    OutboxTableRow,
+    RevisionRow,
+    UploadRow,
+    VideoRow,
+    WatchRow,
+)
+from contracts.catalog import UploadState, Video, VideoState
+from contracts.ports import Record
+
+OUTBOX_KEPT_MS = 7 * DAY_MS
+DEAD_LETTERS_KEPT_MS = 7 * DAY_MS
+WATCH_KEPT = 500
+UPLOADS_KEPT_MS = 30 * DAY_MS
+_MOVING = (VideoState.VALIDATING, VideoState.PROCESSING, VideoState.DELETING)
+_OVER = (UploadState.COMPLETED, UploadState.EXPIRED, UploadState.ABORTED)
+
+
+class Upkeep(Transactions):
+    """Reads and writes of control ``reconciler``."""
+
+    async def stalled(self, before_ms: int, *, limit: int = 50) -> Sequence[Video]:
+        """Return VALIDATING, PROCESSING and DELETING videos without change, and not nudged, since ``before_ms``."""
+
+        async def work(session: AsyncSession) -> Sequence[Video]:
+            query = select(VideoRow).where(
+                VideoRow.state.in_(_MOVING), VideoRow.update_ms < before_ms, VideoRow.nudge_ms < before_ms
+            )
+            rows = await session.scalars(query.order_by(VideoRow.update_ms, VideoRow.video_id).limit(limit))
+            return await load_videos(session, list(rows))
+
+        return await self._read(work)
+
+    async def root_traceparent(self, video_id: str, revision: int) -> str:
+        """Return the trace that began a revision; empty when there was none."""
+
+        async def work(session: AsyncSession) -> str:
+            row = await session.get(RevisionRow, (video_id, revision))
+            return row.root_traceparent if row else ""
+
+        return await self._read(work)
+
+    async def nudge(self, video_id: str, now_ms: int, records: Sequence[Record]) -> None:
+        """Re-emit ``records`` for a stalled video and note when."""
+
+        async def work(session: AsyncSession) -> None:
+            query = update(VideoRow).where(VideoRow.video_id == video_id).values(nudge_ms=now_ms)
+            await session.execute(query, execution_options={"synchronize_session": False})
+            await emit(session, records, now_ms)
+
+        await self._write(work)
+
+    async def erased_unswept(self, before_ms: int, *, limit: int = 50) -> Sequence[Video]:
+        """Return videos deleted before ``before_ms`` that were not looked through once more since."""
+
+        async def work(session: AsyncSession) -> Sequence[Video]:
+            query = select(VideoRow).where(
+                VideoRow.state == VideoState.DELETED, VideoRow.delete_ms < before_ms, VideoRow.swept.is_(False)
+            )
+            rows = await session.scalars(query.order_by(VideoRow.delete_ms).limit(limit))
+            return await load_videos(session, list(rows))
+
+        return await self._read(work)
+
+    async def mark_erased_swept(self, video_ids: Sequence[str]) -> None:
+        """Note that deleted videos were looked through once more."""
+
+        async def work(session: AsyncSession) -> None:
+            query = update(VideoRow).where(VideoRow.video_id.in_(video_ids)).values(swept=True)
+            await session.execute(query, execution_options={"synchronize_session": False})
+
+        await self._write(work)
+
+    async def indexed_between(self, after: str, before_ms: int, *, limit: int = 20) -> Sequence[Video]:
+        """Return INDEXED and FAILED videos without change since ``before_ms`` with an id after ``after``, in order.
+
+        For the sweep of blobs that no manifest names: in these videos nobody is at work.
+        """
+
+        async def work(session: AsyncSession) -> Sequence[Video]:
+            query = select(VideoRow).where(
+                VideoRow.state.in_((VideoState.INDEXED, VideoState.FAILED)),
+                VideoRow.update_ms < before_ms,
+                VideoRow.video_id > after,
+            )
+            return await load_videos(session, list(await session.scalars(query.order_by(VideoRow.video_id).limit(limit))))
+
+        return await self._read(work)
+
+    async def prune(self, now_ms: int) -> int:
+        """Drop sent outbox rows after 7 days, idempotency after 24 h, watch log beyond the last 500 a video, dead
+        letters after 7 days, closed uploads and deleted videos after 30 days; return how many rows went.
+
+        One transaction a table, so that none is long.
+        """
+        old_watch = exists().where(
+            VideoRow.video_id == WatchRow.video_id, WatchRow.sequence <= VideoRow.sequence - WATCH_KEPT
+        )
+        gone_video = exists().where(VideoRow.video_id == WatchRow.video_id)
+        past_deletion = and_(
+            VideoRow.state == VideoState.DELETED, VideoRow.swept, VideoRow.delete_ms < now_ms - DELETED_VISIBLE_MS
+        )
+        past_upload = and_(
+            VideoRow.state.in_((VideoState.ABORTED, VideoState.EXPIRED)), VideoRow.update_ms < now_ms - UPLOADS_KEPT_MS
+        )
+        past_close = and_(
+            UploadRow.state.in_(_OVER),
+            UploadRow.update_ms < now_ms - UPLOADS_KEPT_MS,
+            (UploadRow.state == UploadState.COMPLETED) | UploadRow.swept,
+        )
+        rules: tuple[tuple[Any, ColumnElement[bool]], ...] = (
+            (OutboxTableRow, (OutboxTableRow.sent_ms > 0) & (OutboxTableRow.sent_ms < now_ms - OUTBOX_KEPT_MS)),
+            (IdempotencyRow, IdempotencyRow.create_ms < now_ms - IDEMPOTENCY_MS),
+            (DeadLetterRow, DeadLetterRow.event_ms < now_ms - DEAD_LETTERS_KEPT_MS),
+            (UploadRow, past_close),
+            (VideoRow, past_deletion | past_upload),
+            (WatchRow, old_watch | ~gone_video),
+        )
+        return sum([await self._delete(delete(table).where(rule)) for table, rule in rules])
+
+    async def _delete(self, statement: Delete) -> int:
+        async def work(session: AsyncSession) -> int:
+            result = await session.execute(statement.execution_options(synchronize_session=False))
+            return int(result.rowcount)  # type: ignore[attr-defined]  # a DELETE's result has it
+
+        return await self._write(work)

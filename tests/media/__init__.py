@@ -1,0 +1,1 @@
+"""Videos for tests: made when a test needs them, good ones and bad ones."""
