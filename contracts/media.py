@@ -20,6 +20,15 @@ class Container(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """A scene: position from 0, half-open [start_ms, end_ms) from video start; never empty."""
+
+    index: int
+    start_ms: int
+    end_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Probe:
     """What a video file holds, read from its packets rather than believed from its header.
 

@@ -72,9 +72,7 @@ class Commit(Transactions):
         return await self._read(work)
 
 
-async def _replace(
-    session: AsyncSession, video_id: str, revision: int, scenes: Sequence[SceneRow]
-) -> tuple[str, ...]:
+async def _replace(session: AsyncSession, video_id: str, revision: int, scenes: Sequence[SceneRow]) -> tuple[str, ...]:
     older = (SceneTableRow.video_id == video_id) & (SceneTableRow.revision < revision)
     places = select(SceneTableRow.scene_id, SceneTableRow.revision).where(older)
     stale = tuple(row_id(scene_id, of) for scene_id, of in await session.execute(places))

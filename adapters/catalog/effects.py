@@ -47,7 +47,7 @@ async def load_videos(session: AsyncSession, rows: Sequence[VideoRow]) -> list[V
     plans = select(RevisionRow.video_id, RevisionRow.plan_key).join(
         VideoRow, (VideoRow.video_id == RevisionRow.video_id) & (VideoRow.revision == RevisionRow.revision)
     )
-    plan_keys = {video_id: plan_key for video_id, plan_key in await session.execute(plans.where(of_current))}
+    plan_keys = dict((await session.execute(plans.where(of_current))).tuples().all())
     return [video_of(row, runs.get(row.video_id, ()), plan_keys.get(row.video_id, "")) for row in rows]
 
 
@@ -96,9 +96,7 @@ async def made_before(session: AsyncSession, call: Idempotency, now_ms: int) -> 
     if row is None or row.create_ms < now_ms - IDEMPOTENCY_MS:
         return None
     if row.body_sha256 != call.body_sha256:
-        raise AlreadyExists(
-            "request", "", "this request_id was used with another content", reason="REQUEST_ID_REUSED"
-        )
+        raise AlreadyExists("request", "", "this request_id was used with another content", reason="REQUEST_ID_REUSED")
     return row.resource_id
 
 

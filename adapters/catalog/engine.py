@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any, Self, TypeVar
 
 from sqlalchemy import event, text
@@ -81,6 +81,13 @@ def _begin_sqlite(connection: Any) -> None:
     mode = connection.get_execution_options().get(_BEGIN, "DEFERRED")
     if mode:
         connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+@asynccontextmanager
+async def begin_exclusive(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Open one transaction that nobody else writes beside, on SQLite; on PostgreSQL an ordinary one."""
+    async with engine.execution_options(**{_BEGIN: "EXCLUSIVE"}).begin() as connection:
+        yield connection
 
 
 class Transactions:
@@ -199,7 +206,7 @@ class Transactions:
         return await asyncio.shield(task)
 
     def _ended(self, task: asyncio.Future[Any]) -> None:
-        self._running.discard(task)  # type: ignore[arg-type]  # ensure_future of a coroutine makes a task
+        self._running.discard(task)
         if not task.cancelled():
             task.exception()  # a caller that is gone cannot look
 
@@ -214,4 +221,3 @@ def _met_another(error: DBAPIError) -> bool:
 
 def _unavailable(error: BaseException) -> DependencyUnavailable:
     return DependencyUnavailable("catalog", f"the catalogue does not answer: {type(error).__name__}")
-

@@ -25,6 +25,17 @@ from adapters.catalog.models import (
 from adapters.catalog.state import Command
 from contracts.ports import Record
 
+_OF_VIDEO = (
+    ScenePersonRow,
+    MatchingRow,
+    SceneTableRow,
+    SceneIdRow,
+    StageRunRow,
+    RevisionRow,
+    UploadRow,
+    DeadLetterRow,
+)
+
 
 class Erasure(Transactions):
     """Writes of control ``eraser``."""
@@ -46,9 +57,7 @@ class Erasure(Transactions):
                 .where(OutboxTableRow.topic == SCENE_TOPIC, OutboxTableRow.key.in_(scene_ids))
                 .execution_options(synchronize_session=False)
             )
-            for table in (
-                ScenePersonRow, MatchingRow, SceneTableRow, SceneIdRow, StageRunRow, RevisionRow, UploadRow, DeadLetterRow,
-            ):  # fmt: skip
+            for table in _OF_VIDEO:
                 await session.execute(delete(table).where(table.video_id == video_id))
             _wipe(video, now_ms)
             await emit(session, records, now_ms)

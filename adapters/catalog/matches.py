@@ -128,9 +128,7 @@ class Matches(Transactions):
 
         return await self._write(work)
 
-    async def forget_person(
-        self, tenant_id: str, person_id: str, now_ms: int, *, limit: int = 200
-    ) -> Sequence[str]:
+    async def forget_person(self, tenant_id: str, person_id: str, now_ms: int, *, limit: int = 200) -> Sequence[str]:
         """Remove up to ``limit`` match rows of a person who was erased and re-emit the facts of those scenes.
 
         Returns:

@@ -46,19 +46,21 @@ class People(Transactions):
                     matched=False,
                 )
             )
-            session.add_all([
-                PhotoRow(
-                    person_id=person.person_id,
-                    position=position,
-                    tenant_id=person.tenant_id,
-                    upload_id=photo.upload_id,
-                    file_name=photo.file_name,
-                    verdict=photo.verdict,
-                    object_key=photo.object_key,
-                    vector=photo.vector,
-                )
-                for position, photo in enumerate(person.photos)
-            ])
+            session.add_all(
+                [
+                    PhotoRow(
+                        person_id=person.person_id,
+                        position=position,
+                        tenant_id=person.tenant_id,
+                        upload_id=photo.upload_id,
+                        file_name=photo.file_name,
+                        verdict=photo.verdict,
+                        object_key=photo.object_key,
+                        vector=photo.vector,
+                    )
+                    for position, photo in enumerate(person.photos)
+                ]
+            )
             await emit(session, records, now_ms)
             return await _person(session, person.tenant_id, person.person_id)
 
@@ -153,7 +155,7 @@ async def _scene_counts(session: AsyncSession, person_ids: Sequence[str]) -> Map
         .where(ScenePersonRow.person_id.in_(person_ids), VideoRow.command.not_in(_HIDDEN))
         .group_by(ScenePersonRow.person_id)
     )
-    return {person_id: count for person_id, count in await session.execute(query)}
+    return dict((await session.execute(query)).tuples().all())
 
 
 async def _use_uploads(session: AsyncSession, person: Person, now_ms: int) -> None:

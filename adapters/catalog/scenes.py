@@ -65,7 +65,10 @@ class Scenes(Transactions):
         async def work(session: AsyncSession) -> Mapping[str, Mapping[str, float]]:
             query = (
                 select(
-                    ScenePersonRow.scene_id, ScenePersonRow.revision, ScenePersonRow.person_id, ScenePersonRow.confidence
+                    ScenePersonRow.scene_id,
+                    ScenePersonRow.revision,
+                    ScenePersonRow.person_id,
+                    ScenePersonRow.confidence,
                 )
                 .join(PersonRow, PersonRow.person_id == ScenePersonRow.person_id)
                 .join(
@@ -91,9 +94,11 @@ class Scenes(Transactions):
         return await self._read(work)
 
 
-def shown(tenant_id: str) -> Select[tuple[SceneTableRow]]:
+def shown(tenant_id: str) -> Select[SceneTableRow]:
     """Return the query for every scene of a tenant that may be shown now."""
-    searchable = (VideoRow.video_id == SceneTableRow.video_id) & (VideoRow.searchable_revision == SceneTableRow.revision)
+    searchable = (VideoRow.video_id == SceneTableRow.video_id) & (
+        VideoRow.searchable_revision == SceneTableRow.revision
+    )
     return (
         select(SceneTableRow)
         .join(VideoRow, searchable)
@@ -101,7 +106,7 @@ def shown(tenant_id: str) -> Select[tuple[SceneTableRow]]:
     )
 
 
-async def read_scenes(session: AsyncSession, query: Select[tuple[SceneTableRow]]) -> list[SceneRow]:
+async def read_scenes(session: AsyncSession, query: Select[SceneTableRow]) -> list[SceneRow]:
     """Return the scenes of a query with their people, in its order."""
     rows = list(await session.scalars(query))
     people = await people_in(session, [(row.scene_id, row.revision) for row in rows])

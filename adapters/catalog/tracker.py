@@ -97,9 +97,7 @@ async def _runs(session: AsyncSession, videos: Mapping[str, VideoRow]) -> dict[t
 
 
 def _concerns(update: StageUpdate, video: VideoRow) -> bool:
-    return (
-        update.tenant_id == video.tenant_id and update.revision == video.revision and update.run.stage in STAGES
-    )
+    return update.tenant_id == video.tenant_id and update.revision == video.revision and update.run.stage in STAGES
 
 
 def _apply(

@@ -97,7 +97,9 @@ class Upkeep(Transactions):
                 VideoRow.update_ms < before_ms,
                 VideoRow.video_id > after,
             )
-            return await load_videos(session, list(await session.scalars(query.order_by(VideoRow.video_id).limit(limit))))
+            return await load_videos(
+                session, list(await session.scalars(query.order_by(VideoRow.video_id).limit(limit)))
+            )
 
         return await self._read(work)
 
@@ -110,7 +112,7 @@ class Upkeep(Transactions):
         old_watch = exists().where(
             VideoRow.video_id == WatchRow.video_id, WatchRow.sequence <= VideoRow.sequence - WATCH_KEPT
         )
-        gone_video = exists().where(VideoRow.video_id == WatchRow.video_id)
+        known_video = exists().where(VideoRow.video_id == WatchRow.video_id)
         past_deletion = and_(
             VideoRow.state == VideoState.DELETED, VideoRow.swept, VideoRow.delete_ms < now_ms - DELETED_VISIBLE_MS
         )
@@ -128,7 +130,7 @@ class Upkeep(Transactions):
             (DeadLetterRow, DeadLetterRow.event_ms < now_ms - DEAD_LETTERS_KEPT_MS),
             (UploadRow, past_close),
             (VideoRow, past_deletion | past_upload),
-            (WatchRow, old_watch | ~gone_video),
+            (WatchRow, old_watch | ~known_video),
         )
         return sum([await self._delete(delete(table).where(rule)) for table, rule in rules])
 

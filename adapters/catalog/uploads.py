@@ -189,9 +189,7 @@ class Uploads(Transactions):
         """
 
         async def work(session: AsyncSession) -> int:
-            query = select(UploadRow).where(
-                UploadRow.state == UploadState.COMPLETING, UploadRow.update_ms < before_ms
-            )
+            query = select(UploadRow).where(UploadRow.state == UploadState.COMPLETING, UploadRow.update_ms < before_ms)
             rows = list(await session.scalars(query.order_by(UploadRow.upload_id).limit(100).with_for_update()))
             for row in rows:
                 await _move(session, row, UploadState.OPEN, Command.UPLOAD, self._now_ms())

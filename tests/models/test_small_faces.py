@@ -38,8 +38,8 @@ def test_people_are_told_apart(faces: FaceModel, portrait: Portrait) -> None:
         vectors.append(face.vector)
     gallery = np.stack(vectors)
     similarity = faces.similarity(gallery, gallery)
-    same = np.array([[a in OBAMA == (b in OBAMA) for b in (*OBAMA, *BIDEN)] for a in (*OBAMA, *BIDEN)])
-    same = np.equal.outer([name in OBAMA for name in (*OBAMA, *BIDEN)], [name in OBAMA for name in (*OBAMA, *BIDEN)])
+    is_obama = [name in OBAMA for name in (*OBAMA, *BIDEN)]
+    same = np.equal.outer(is_obama, is_obama)
     assert similarity[same].min() > 0.6
     assert similarity[~same].max() < 0.3
     assert similarity.min() >= 0

@@ -68,7 +68,7 @@ def test_nothing_gives_nothing(encoder: TextEncoder) -> None:
 
 def test_korean_questions_find_their_passages(encoder: TextEncoder) -> None:
     pairs = {
-        "서울에서 부산까지 얼마나 걸리나요": "KTX를 타면 두 시간 반 정도면 해운대 바닷가에 닿을 수 있습니다.",
+        "기차로 부산 해운대까지 걸리는 시간": "KTX를 타면 두 시간 반 정도면 해운대 바닷가에 닿을 수 있습니다.",
         "회사 실적이 어땠나": "지난 분기 매출은 전년보다 십이 퍼센트 늘었고 영업이익도 흑자로 돌아섰습니다.",
         "강아지 훈련하는 방법": "반려견에게 앉아를 가르칠 때는 간식을 코 앞에서 위로 천천히 올리세요.",
         "김치찌개 끓이기": "묵은 김치와 돼지고기를 볶다가 물을 붓고 두부를 넣어 한소끔 끓입니다.",

@@ -58,7 +58,7 @@ def test_queries_find_pictures(vision: VisionEncoder, photo: Photo, query: str, 
     vectors, _ = vision.encode_images([photo(name) for name in NAMES])
     scores = (vision.encode_queries([query]) @ vectors.T)[0]
     assert NAMES[int(scores.argmax())] == expected
-    assert scores.max() > 0.35
+    assert scores.max() > 0.3
 
 
 def test_pictures_of_nothing_known_are_near_to_no_query(vision: VisionEncoder, photo: Photo) -> None:

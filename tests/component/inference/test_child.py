@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 
 import pytest
@@ -44,7 +44,7 @@ def _gone(pid: int) -> bool:
 async def _until(what: object, timeout_s: float = 20.0) -> None:
     assert callable(what)
     async with asyncio.timeout(timeout_s):
-        while not what():
+        while not what():  # noqa: ASYNC110 - processes end without telling the loop
             await asyncio.sleep(0.02)
 
 
@@ -111,6 +111,7 @@ async def test_output_of_the_job_does_not_disturb_the_pipe(child: ModelChild) ->
 @pytest.mark.parametrize("how", ["kill -9", "abort"])
 async def test_death_is_transient_and_the_next_call_works(child: ModelChild, how: str) -> None:
     first = await child.run("child_jobs:pid", None, deadline_s=30)
+    call: Awaitable[object]
     if how == "abort":
         call = child.run("child_jobs:abort", None, deadline_s=30)
     else:

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from heimdex.common.v1 import common_pb2 as heimdex_dot_common_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n heimdex/events/v1/manifest.proto\x12\x11heimdex.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eheimdex/common/v1/common.proto\"\x8e\x02\n\x04Plan\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x10\n\x08video_id\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12)\n\x06source\x18\x04 \x01(\x0b\x32\x19.heimdex.events.v1.Source\x12/\n\x06stages\x18\x05 \x03(\x0b\x32\x1f.heimdex.events.v1.PlannedStage\x12\x13\n\x0bgenerations\x18\x06 \x03(\x03\x12\x15\n\rfaces_enabled\x18\x07 \x01(\x08\x12\x16\n\x0emax_duration_s\x18\x08 \x01(\x01\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"G\n\x06Source\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x0e\n\x06sha256\x18\x04 \x01(\t\"F\n\x0cPlannedStage\x12\'\n\x05stage\x18\x01 \x01(\x0e\x32\x18.heimdex.common.v1.Stage\x12\r\n\x05specs\x18\x02 \x03(\t\"[\n\x04\x42lob\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x05 \x01(\t\"\xb7\x04\n\x08Manifest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x10\n\x08video_id\x18\x02 \x01(\t\x12\'\n\x05stage\x18\x03 \x01(\x0e\x32\x18.heimdex.common.v1.Stage\x12\x0c\n\x04spec\x18\x04 \x01(\t\x12+\n\x07outcome\x18\x05 \x01(\x0e\x32\x1a.heimdex.common.v1.Outcome\x12.\n\x06reason\x18\x06 \x01(\x0e\x32\x1e.heimdex.common.v1.ErrorReason\x12\x0f\n\x07message\x18\x07 \x01(\t\x12&\n\x05\x62lobs\x18\x08 \x03(\x0b\x32\x17.heimdex.events.v1.Blob\x12\x37\n\x06\x63ounts\x18\t \x03(\x0b\x32\'.heimdex.events.v1.Manifest.CountsEntry\x12,\n\x08\x65nd_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nelapsed_ms\x18\x0b \x01(\x03\x12\x10\n\x08\x61ttempts\x18\x0c \x01(\x05\x12\x15\n\rmodel_version\x18\r \x01(\t\x12\x37\n\x06labels\x18\x0e \x03(\x0b\x32\'.heimdex.events.v1.Manifest.LabelsEntry\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"n\n\x05Lease\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\t\x12\r\n\x05token\x18\x03 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x04 \x01(\x05\x12\x0c\n\x04\x62\x65\x61t\x18\x05 \x01(\x03\x12\x10\n\x08released\x18\x06 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n heimdex/events/v1/manifest.proto\x12\x11heimdex.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eheimdex/common/v1/common.proto\"\x8e\x02\n\x04Plan\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x10\n\x08video_id\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12)\n\x06source\x18\x04 \x01(\x0b\x32\x19.heimdex.events.v1.Source\x12/\n\x06stages\x18\x05 \x03(\x0b\x32\x1f.heimdex.events.v1.PlannedStage\x12\x13\n\x0bgenerations\x18\x06 \x03(\x03\x12\x15\n\rfaces_enabled\x18\x07 \x01(\x08\x12\x16\n\x0emax_duration_s\x18\x08 \x01(\x01\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"G\n\x06Source\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x0e\n\x06sha256\x18\x04 \x01(\t\"T\n\x0cPlannedStage\x12\'\n\x05stage\x18\x01 \x01(\x0e\x32\x18.heimdex.common.v1.Stage\x12\r\n\x05specs\x18\x02 \x03(\t\x12\x0c\n\x04salt\x18\x03 \x01(\t\"[\n\x04\x42lob\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x05 \x01(\t\"\xb7\x04\n\x08Manifest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x10\n\x08video_id\x18\x02 \x01(\t\x12\'\n\x05stage\x18\x03 \x01(\x0e\x32\x18.heimdex.common.v1.Stage\x12\x0c\n\x04spec\x18\x04 \x01(\t\x12+\n\x07outcome\x18\x05 \x01(\x0e\x32\x1a.heimdex.common.v1.Outcome\x12.\n\x06reason\x18\x06 \x01(\x0e\x32\x1e.heimdex.common.v1.ErrorReason\x12\x0f\n\x07message\x18\x07 \x01(\t\x12&\n\x05\x62lobs\x18\x08 \x03(\x0b\x32\x17.heimdex.events.v1.Blob\x12\x37\n\x06\x63ounts\x18\t \x03(\x0b\x32\'.heimdex.events.v1.Manifest.CountsEntry\x12,\n\x08\x65nd_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nelapsed_ms\x18\x0b \x01(\x03\x12\x10\n\x08\x61ttempts\x18\x0c \x01(\x05\x12\x15\n\rmodel_version\x18\r \x01(\t\x12\x37\n\x06labels\x18\x0e \x03(\x0b\x32\'.heimdex.events.v1.Manifest.LabelsEntry\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"n\n\x05Lease\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\t\x12\r\n\x05token\x18\x03 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x04 \x01(\x05\x12\x0c\n\x04\x62\x65\x61t\x18\x05 \x01(\x03\x12\x10\n\x08released\x18\x06 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,15 +42,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SOURCE']._serialized_start=393
   _globals['_SOURCE']._serialized_end=464
   _globals['_PLANNEDSTAGE']._serialized_start=466
-  _globals['_PLANNEDSTAGE']._serialized_end=536
-  _globals['_BLOB']._serialized_start=538
-  _globals['_BLOB']._serialized_end=629
-  _globals['_MANIFEST']._serialized_start=632
-  _globals['_MANIFEST']._serialized_end=1199
-  _globals['_MANIFEST_COUNTSENTRY']._serialized_start=1107
-  _globals['_MANIFEST_COUNTSENTRY']._serialized_end=1152
-  _globals['_MANIFEST_LABELSENTRY']._serialized_start=1154
-  _globals['_MANIFEST_LABELSENTRY']._serialized_end=1199
-  _globals['_LEASE']._serialized_start=1201
-  _globals['_LEASE']._serialized_end=1311
+  _globals['_PLANNEDSTAGE']._serialized_end=550
+  _globals['_BLOB']._serialized_start=552
+  _globals['_BLOB']._serialized_end=643
+  _globals['_MANIFEST']._serialized_start=646
+  _globals['_MANIFEST']._serialized_end=1213
+  _globals['_MANIFEST_COUNTSENTRY']._serialized_start=1121
+  _globals['_MANIFEST_COUNTSENTRY']._serialized_end=1166
+  _globals['_MANIFEST_LABELSENTRY']._serialized_start=1168
+  _globals['_MANIFEST_LABELSENTRY']._serialized_end=1213
+  _globals['_LEASE']._serialized_start=1215
+  _globals['_LEASE']._serialized_end=1325
 # @@protoc_insertion_point(module_scope)

@@ -124,8 +124,11 @@ class PlannedStage(_message.Message):
 
     STAGE_FIELD_NUMBER: _builtins.int
     SPECS_FIELD_NUMBER: _builtins.int
+    SALT_FIELD_NUMBER: _builtins.int
     stage: _common_pb2.Stage.ValueType
     """The stage."""
+    salt: _builtins.str
+    """What was added to the work's hash so that it runs again (redrive); empty for an ordinary run."""
     @_builtins.property
     def specs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Specs, lower-case hex of 16 digits."""
@@ -135,10 +138,11 @@ class PlannedStage(_message.Message):
         *,
         stage: _common_pb2.Stage.ValueType = ...,
         specs: _abc.Iterable[_builtins.str] | None = ...,
+        salt: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["specs", b"specs", "stage", b"stage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["salt", b"salt", "specs", b"specs", "stage", b"stage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,200 @@
+"""Memory objects: ``contracts.ports.Objects`` in a dict, with versions and conditions, for tests."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from contracts.errors import NotFound, PreconditionFailed
+from contracts.ports import ObjectInfo, Part, SignedUrl
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    body: bytes | None  # None is a delete marker
+    content_type: str = ""
+
+
+@dataclass(slots=True)
+class _Multipart:
+    key: str
+    content_type: str
+    parts: dict[int, bytes] = field(default_factory=dict)
+
+
+class MemoryObjects:
+    """One versioned bucket of one process; every method is atomic within the event loop."""
+
+    def __init__(self) -> None:
+        self._versions: dict[str, list[_Version]] = {}
+        self._multiparts: dict[str, _Multipart] = {}
+        self._opened = 0
+
+    async def head(self, key: str) -> ObjectInfo | None:
+        """Return what is known of ``key``; None if it does not exist."""
+        version = self._newest(key)
+        return None if version is None else _info(key, version)
+
+    async def get(self, key: str, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
+        """Return the whole object."""
+        version = self._newest(key)
+        if version is None or version.body is None:
+            raise NotFound("object", key)
+        info = _info(key, version)
+        if if_match is not None and info.etag != if_match:
+            raise PreconditionFailed(f"object {key!r} is not in the state asked for")
+        return version.body, info
+
+    async def put(
+        self,
+        key: str,
+        body: bytes,
+        *,
+        content_type: str = "application/octet-stream",
+        if_none_match: bool = False,
+        if_match: str | None = None,
+    ) -> ObjectInfo:
+        """Write the whole object, conditionally if asked."""
+        there = await self.head(key)
+        if (if_none_match and there is not None) or (
+            if_match is not None and (there is None or there.etag != if_match)
+        ):
+            raise PreconditionFailed(f"object {key!r} is not in the state asked for")
+        version = _Version(bytes(body), content_type)
+        self._versions.setdefault(key, []).append(version)
+        return _info(key, version)
+
+    async def download(self, key: str, path: Path, *, if_match: str | None = None) -> ObjectInfo:
+        """Write the object to ``path``."""
+        body, info = await self.get(key, if_match=if_match)
+        path.write_bytes(body)
+        return info
+
+    async def upload(self, path: Path, key: str, *, content_type: str = "application/octet-stream") -> ObjectInfo:
+        """Write a file's bytes to ``key``."""
+        return await self.put(key, path.read_bytes(), content_type=content_type)
+
+    async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        """Yield every object under ``prefix``, in key order."""
+        for key in sorted(self._versions):
+            if key.startswith(prefix) and (info := await self.head(key)):
+                yield info
+
+    async def delete(self, keys: Sequence[str]) -> None:
+        """Remove the newest form of each key."""
+        for key in keys:
+            if self._newest(key) is not None:
+                self._versions[key].append(_Version(None))
+
+    async def purge(self, prefix: str) -> int:
+        """Remove every version, delete marker and open multipart upload under ``prefix``."""
+        for multipart_id in [i for i, m in self._multiparts.items() if m.key.startswith(prefix)]:
+            del self._multiparts[multipart_id]
+        gone = [self._versions.pop(key) for key in list(self._versions) if key.startswith(prefix)]
+        return sum(1 for versions in gone for version in versions if version.body is not None)
+
+    async def sign_get(self, key: str, *, ttl_s: int, file_name: str | None = None) -> SignedUrl:
+        """Return a URL for ``send``."""
+        return self._sign("GET", key, ttl_s, {}, {"name": file_name or ""})
+
+    async def sign_put(self, key: str, *, ttl_s: int, size_bytes: int, sha256_hex: str, content_type: str) -> SignedUrl:
+        """Return a URL for ``send``."""
+        headers = {
+            "content-length": str(size_bytes),
+            "content-type": content_type,
+            "x-amz-checksum-sha256": base64.b64encode(bytes.fromhex(sha256_hex)).decode(),
+            "if-none-match": "*",
+        }
+        return self._sign("PUT", key, ttl_s, headers, {})
+
+    async def create_multipart(self, key: str, *, content_type: str) -> str:
+        """Open a multipart upload."""
+        self._opened += 1
+        self._multiparts[f"multipart-{self._opened}"] = _Multipart(key, content_type)
+        return f"multipart-{self._opened}"
+
+    async def sign_part(
+        self, key: str, multipart_id: str, number: int, *, ttl_s: int, size_bytes: int, sha256_hex: str | None
+    ) -> SignedUrl:
+        """Return a URL for ``send``."""
+        headers = {"content-length": str(size_bytes)}
+        if sha256_hex is not None:
+            headers["x-amz-checksum-sha256"] = base64.b64encode(bytes.fromhex(sha256_hex)).decode()
+        return self._sign("PUT", key, ttl_s, headers, {"uploadId": multipart_id, "partNumber": str(number)})
+
+    async def list_parts(self, key: str, multipart_id: str) -> Sequence[Part]:
+        """Return received parts in order of number."""
+        multipart = self._multipart(key, multipart_id)
+        return [Part(number, _etag(body), len(body)) for number, body in sorted(multipart.parts.items())]
+
+    async def complete_multipart(self, key: str, multipart_id: str, parts: Sequence[Part]) -> ObjectInfo:
+        """Join the parts."""
+        multipart = self._multipart(key, multipart_id)
+        for part in parts:
+            if part.number not in multipart.parts or _etag(multipart.parts[part.number]) != part.etag:
+                raise PreconditionFailed(f"part {part.number} of {key!r} is not the one received")
+        body = b"".join(multipart.parts[part.number] for part in parts)
+        info = await self.put(key, body, content_type=multipart.content_type)
+        del self._multiparts[multipart_id]
+        return info
+
+    async def abort_multipart(self, key: str, multipart_id: str) -> None:
+        """Drop a multipart upload."""
+        self._multiparts.pop(multipart_id, None)
+
+    async def send(self, url: str, method: str, headers: Mapping[str, str], body: bytes) -> int:
+        """Answer a presigned request as a store does; return the HTTP status."""
+        parts = urlsplit(url)
+        key, query = parts.path.lstrip("/"), {k: v[0] for k, v in parse_qs(parts.query).items()}
+        signed = {k.removeprefix("h-"): v for k, v in query.items() if k.startswith("h-")}
+        sent = {name.lower(): value for name, value in headers.items()}
+        if method != query["method"] or float(query["expires"]) < time.time():
+            return 403
+        if any(sent.get(name) != value for name, value in signed.items()):
+            return 403
+        if "content-length" in signed and len(body) != int(signed["content-length"]):
+            return 400
+        digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
+        if signed.get("x-amz-checksum-sha256", digest) != digest:
+            return 400
+        if method == "GET":
+            return 404 if await self.head(key) is None else 200
+        if "uploadId" in query:
+            self._multipart(key, query["uploadId"]).parts[int(query["partNumber"])] = body
+            return 200
+        try:
+            await self.put(key, body, content_type=signed["content-type"], if_none_match=True)
+        except PreconditionFailed:
+            return 412
+        return 200
+
+    def _newest(self, key: str) -> _Version | None:
+        versions = self._versions.get(key)
+        return versions[-1] if versions and versions[-1].body is not None else None
+
+    def _multipart(self, key: str, multipart_id: str) -> _Multipart:
+        multipart = self._multiparts.get(multipart_id)
+        if multipart is None or multipart.key != key:
+            raise NotFound("multipart upload", key)
+        return multipart
+
+    @staticmethod
+    def _sign(method: str, key: str, ttl_s: int, headers: Mapping[str, str], query: Mapping[str, str]) -> SignedUrl:
+        expires_s = time.time() + ttl_s
+        values = {"method": method, "expires": str(expires_s), **query}
+        values |= {f"h-{name}": value for name, value in headers.items()}
+        return SignedUrl(f"memory:///{key}?{urlencode(values)}", method, headers, int(expires_s * 1000))
+
+
+def _etag(body: bytes) -> str:
+    return hashlib.md5(body, usedforsecurity=False).hexdigest()
+
+
+def _info(key: str, version: _Version) -> ObjectInfo:
+    body = version.body or b""
+    return ObjectInfo(key, len(body), _etag(body), version.content_type)

@@ -1,0 +1,1 @@
+"""Facial expressions to tags."""

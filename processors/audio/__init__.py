@@ -1,0 +1,1 @@
+"""Audio track to mono 16 kHz."""

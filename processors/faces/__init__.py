@@ -1,0 +1,1 @@
+"""Faces to tracks and vectors."""

@@ -1,0 +1,1 @@
+"""Sampled frames and keyframes."""

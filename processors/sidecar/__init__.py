@@ -1,0 +1,1 @@
+"""Everything known of each scene in one record."""

@@ -1,0 +1,1 @@
+"""Is it a video we take, and what is it?"""
