@@ -12,7 +12,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from adapters.inference import ops
+from adapters import logs, ops
 from adapters.inference.codec import MAX_MESSAGE_BYTES
 from adapters.inference.service import InferenceService
 from adapters.models import profiles
@@ -90,12 +90,5 @@ async def main(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ]
-    )
+    logs.configure()
     asyncio.run(main(Settings()))  # type: ignore[call-arg]  # the environment gives them
