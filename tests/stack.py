@@ -24,6 +24,19 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Servers:
+    """Where the backing servers of the run's home are."""
+
+    kafka: str
+    opensearch: str
+    s3_endpoint: str
+    s3_access_key: str
+    s3_secret_key: str
+    milvus_text: str
+    milvus_vision: str
+
+
+@dataclass(frozen=True)
 class Stack:
     """A running stack.
 

@@ -18,7 +18,7 @@ from contracts.ports import Float32, UInt8
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE_HZ = 16_000
-MATERIAL = Path(os.environ.get("HEIMDEX_TEST_MEDIA") or ROOT.parent / "shared" / "media")
+MATERIAL = Path(os.environ.get("HEIMDEX_MEDIA") or ROOT.parent / "shared" / "media")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def portrait() -> Callable[[str], UInt8]:
     """Reads a portrait by name; skips where the material is absent."""
     folder = MATERIAL / "faces"
     if not folder.is_dir():
-        pytest.skip(f"portraits are absent: {folder} (HEIMDEX_TEST_MEDIA names another folder)")
+        pytest.skip(f"portraits are absent: {folder} (HEIMDEX_MEDIA names another folder)")
     return lambda name: _read(folder / f"{name}.jpg")
 
 
@@ -72,7 +72,7 @@ def korean() -> dict[str, list[Clip]]:
 
     folder = MATERIAL / "ko-speech"
     if not folder.is_dir():
-        pytest.skip(f"Korean recordings are absent: {folder} (HEIMDEX_TEST_MEDIA names another folder)")
+        pytest.skip(f"Korean recordings are absent: {folder} (HEIMDEX_MEDIA names another folder)")
     speakers: dict[str, list[Clip]] = {}
     with (folder / "transcripts.tsv").open(encoding="utf-8") as table:
         for row in csv.DictReader(table, delimiter="\t"):

@@ -1,0 +1,39 @@
+"""Endings: a run's context and its manifest -> the stage's fact. Pure: sending it again gives the same bytes."""
+
+from __future__ import annotations
+
+from google.protobuf.message import Message
+
+from contracts import flow
+from heimdex.events.v1 import context_pb2, manifest_pb2
+
+
+def stage_event(
+    context: context_pb2.EventContext,
+    manifest: manifest_pb2.Manifest,
+    manifest_key: str,
+    manifest_sha256: str,
+) -> Message:
+    """Return the fact that a manifest is there, as the message that ``manifest.stage`` emits.
+
+    Args:
+        context: of the revision, as it came with the stage's input.
+        manifest_key: object key of the manifest; empty for commit.
+        manifest_sha256: lower-case hex of its bytes; empty for commit.
+    """
+    event = flow.STAGE_BY_NUMBER[int(manifest.stage)].emits()
+    event.context.CopyFrom(context)  # type: ignore[attr-defined]
+    ending = event.ending  # type: ignore[attr-defined]
+    ending.stage = manifest.stage
+    ending.spec = manifest.spec
+    ending.outcome = manifest.outcome
+    ending.reason = manifest.reason
+    ending.message = manifest.message
+    ending.manifest_key = manifest_key
+    ending.manifest_sha256 = manifest_sha256
+    ending.end_time.CopyFrom(manifest.end_time)
+    ending.elapsed_ms = manifest.elapsed_ms
+    ending.attempts = manifest.attempts
+    ending.counts.update(manifest.counts)
+    ending.labels.update(manifest.labels)
+    return event

@@ -1,0 +1,67 @@
+"""One home for the whole run: its servers alone for integration tests, the whole stack for end-to-end tests."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.local.environment import environment
+from deploy.local.home import Home
+from deploy.local.provision import cache_folder
+from deploy.local.stack import Options, down, up
+from tests.stack import Servers, Stack
+
+QUICK = {
+    # Erasure waits out leases and late writers; tests have none of the slow ones.
+    "HEIMDEX_ERASURE_WAIT_S": "2",
+    "HEIMDEX_COMMIT_GRACE_S": "1",
+}
+
+
+def _say(line: str) -> None:
+    print(f"    {line}", file=sys.__stderr__)
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """A home of this run's own; whatever was started in it is stopped at the end."""
+    made = Home(tmp_path_factory.mktemp("stack") / "home")
+    yield made
+    if made.config_file.exists():
+        down(made, _say)
+
+
+@pytest.fixture(scope="session")
+def servers(home: Home) -> Servers:
+    """Kafka, OpenSearch, S3 and Milvus, ready."""
+    config = up(home, Options(servers_only=True, settings=QUICK), _say)
+    settings = environment(home, config, cache_folder() / "models")
+    return Servers(
+        kafka=settings["HEIMDEX_KAFKA"],
+        opensearch=settings["HEIMDEX_OPENSEARCH"],
+        s3_endpoint=settings["HEIMDEX_S3_ENDPOINT"],
+        s3_access_key=settings["HEIMDEX_S3_ACCESS_KEY"],
+        s3_secret_key=settings["HEIMDEX_S3_SECRET_KEY"],
+        milvus_text=settings["HEIMDEX_MILVUS_TEXT"],
+        milvus_vision=settings["HEIMDEX_MILVUS_VISION"],
+    )
+
+
+@pytest.fixture(scope="session")
+def stack(home: Home, servers: Servers) -> Stack:  # the servers of the same home come first
+    """The whole of Heimdex on the small profile, ready."""
+    config = up(home, Options(settings=QUICK), _say)
+    return Stack(home, f"127.0.0.1:{config.ports['gateway']}")
+
+
+@pytest.fixture(scope="session")
+def media() -> Path:
+    """Folder of real Korean speech, where it is at hand."""
+    folder = Path(os.environ.get("HEIMDEX_MEDIA") or Path(__file__).resolve().parents[2] / "shared" / "media")
+    if not folder.is_dir():
+        pytest.skip(f"no Korean recordings at {folder} (HEIMDEX_MEDIA names another folder)")
+    return folder
