@@ -208,6 +208,23 @@ class StageUpdate:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLetterEntry:
+    """A dead letter as the topic tells it; the record itself stays there for its retention."""
+
+    consumer: str
+    source_topic: str
+    source_partition: int
+    source_offset: int
+    tenant_id: str
+    video_id: str
+    revision: int
+    reason: str
+    message: str
+    attempts: int
+    event_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Generation:
     """Concrete collections, index and versions that a query reads; state BUILDING | ACTIVE | RETIRED."""
 
@@ -303,7 +320,9 @@ class Catalog(Protocol):
         ...
 
     async def expire_uploads(self, now_ms: int, *, limit: int = 100) -> Sequence[Upload]:
-        """OPEN past its time -> EXPIRED (video too); return those, to sweep their bytes."""
+        """OPEN past its time -> EXPIRED (video too); return closed uploads whose bytes are to be swept; they come again
+        until ``mark_swept``.
+        """
         ...
 
     # ---- gateway: videos and scenes ---------------------------------------------------------------
@@ -394,6 +413,10 @@ class Catalog(Protocol):
         """Return generations under construction (new plans cover them too)."""
         ...
 
+    async def all_generations(self) -> Sequence[Generation]:
+        """Return every generation whose stores may hold rows, retired ones included."""
+        ...
+
     async def ensure_generation(self, generation: Generation) -> Generation:
         """Insert as ACTIVE if there is no active one; return the active one."""
         ...
@@ -411,8 +434,8 @@ class Catalog(Protocol):
         records: Sequence[Record],
     ) -> tuple[str, ...] | None:
         """Write the scene rows, flip ``searchable_revision``, outbox ``records`` (scene facts, VIDEO_INDEXED,
-        tombstones of scenes that are gone); return row ids of older revisions to remove after a grace. None when the video is being
-        deleted. A revision that is searchable already changes nothing and returns ().
+        tombstones of scenes that are gone); return row ids of older revisions to remove after a grace. None when the
+        video is being deleted. A revision that is searchable already changes nothing and returns ().
         """
         ...
 
@@ -427,12 +450,16 @@ class Catalog(Protocol):
         """
         ...
 
+    async def record_dead_letters(self, letters: Sequence[DeadLetterEntry]) -> None:
+        """Note dead letters, to be listed; the same one again changes nothing."""
+        ...
+
     # ---- people matcher ---------------------------------------------------------------------------
     async def gallery(self, tenant_id: str) -> tuple[int, Sequence[Person]]:
         """Return (gallery_version, people with accepted photo vectors)."""
         ...
 
-    async def videos_with_faces(self, tenant_id: str) -> AsyncIterator[tuple[Video, str]]:
+    def videos_with_faces(self, tenant_id: str) -> AsyncIterator[tuple[Video, str]]:
         """Yield (video, manifest key of its ``faces`` run) for videos whose faces ended OK; pages, no open cursor."""
         ...
 
@@ -453,6 +480,12 @@ class Catalog(Protocol):
 
     async def mark_matched(self, tenant_id: str, person_id: str) -> None:
         """Record that every video present at enrolment has been looked through."""
+        ...
+
+    async def forget_person(self, tenant_id: str, person_id: str, now_ms: int, *, limit: int = 200) -> Sequence[str]:
+        """Remove up to ``limit`` match rows of a person who was erased and re-emit the facts of those scenes; return
+        the ids of the videos touched: call again until there are none.
+        """
         ...
 
     # ---- eraser -----------------------------------------------------------------------------------
@@ -476,6 +509,34 @@ class Catalog(Protocol):
     # ---- reconciler -------------------------------------------------------------------------------
     async def stalled(self, before_ms: int, *, limit: int = 50) -> Sequence[Video]:
         """Return VALIDATING, PROCESSING and DELETING videos without change since ``before_ms``."""
+        ...
+
+    async def root_traceparent(self, video_id: str, revision: int) -> str:
+        """Return the trace that began a revision; empty when there was none."""
+        ...
+
+    async def nudge(self, video_id: str, now_ms: int, records: Sequence[Record]) -> None:
+        """Re-emit ``records`` for a stalled video and note when: it is not ``stalled`` again before that."""
+        ...
+
+    async def mark_swept(self, upload_ids: Sequence[str]) -> None:
+        """Note that the bytes of closed uploads are gone."""
+        ...
+
+    async def reopen_stuck(self, before_ms: int) -> int:
+        """COMPLETING since before ``before_ms`` -> OPEN: whoever completed them is gone; return how many."""
+        ...
+
+    async def erased_unswept(self, before_ms: int, *, limit: int = 50) -> Sequence[Video]:
+        """Return videos deleted before ``before_ms`` that were not looked through once more since."""
+        ...
+
+    async def mark_erased_swept(self, video_ids: Sequence[str]) -> None:
+        """Note that deleted videos were looked through once more."""
+        ...
+
+    async def indexed_between(self, after: str, before_ms: int, *, limit: int = 20) -> Sequence[Video]:
+        """Return INDEXED and FAILED videos without change since ``before_ms`` with an id after ``after``, in order."""
         ...
 
     async def prune(self, now_ms: int) -> int:

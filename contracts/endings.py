@@ -1,11 +1,13 @@
-"""Endings: a run's context and its manifest -> the stage's fact. Pure: sending it again gives the same bytes."""
+"""Endings: a run's context and its manifest -> the stage's fact; its progress likewise. Pure."""
 
 from __future__ import annotations
 
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
-from contracts import flow
-from heimdex.events.v1 import context_pb2, manifest_pb2
+from contracts import codec, flow, ids
+from contracts.ports import Record
+from heimdex.events.v1 import context_pb2, events_pb2, manifest_pb2
 
 
 def stage_event(
@@ -37,3 +39,42 @@ def stage_event(
     ending.counts.update(manifest.counts)
     ending.labels.update(manifest.labels)
     return event
+
+
+def progressed(
+    stage: flow.Stage,
+    context: context_pb2.EventContext,
+    spec: str,
+    *,
+    attempt: int,
+    share: float,
+    start: Timestamp,
+    now: Timestamp,
+    retrying: bool = False,
+) -> Record:
+    """Return the record that a run is under way.
+
+    Args:
+        share: finished share, range [0, 1].
+        start: when this try began.
+        retrying: it waits for another try.
+    """
+    event = events_pb2.StageProgressed(
+        context=context,
+        stage=stage.number,
+        spec=spec,
+        attempt=attempt,
+        progress=share,
+        retrying=retrying,
+        event_time=now,
+        start_time=start,
+    )
+    run = ids.event_id(context.video_id, context.revision, stage.noun, spec)
+    return codec.encode(
+        event,
+        key=context.video_id,
+        event_id=f"{run}:{attempt}:{now.ToMilliseconds()}",
+        tenant_id=context.tenant_id,
+        time=now,
+        traceparent=context.root_traceparent,
+    )

@@ -24,7 +24,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from adapters.bus.lease import Leases
 from contracts import codec, flow, ids, plan
 from contracts.delivery import Delivery
-from contracts.endings import stage_event
+from contracts.endings import progressed, stage_event
 from contracts.errors import (
     BadArtifact,
     DependencyUnavailable,
@@ -39,7 +39,7 @@ from contracts.errors import (
 from contracts.ports import Clock, Objects, Producer
 from contracts.work import ARTIFACT, Job, Result, Run, Worker
 from heimdex.common.v1 import common_pb2
-from heimdex.events.v1 import events_pb2, manifest_pb2
+from heimdex.events.v1 import manifest_pb2
 
 MAX_CRASHES = 3
 """A run whose worker died so often without an ending is given up as CRASHED."""
@@ -317,26 +317,15 @@ class StageRunner:
         )
 
     async def _progress(self, delivery: Delivery, share: float, start: Timestamp, *, retrying: bool = False) -> None:
-        now = self._now()
-        context = delivery.context
-        event = events_pb2.StageProgressed(
-            context=context,
-            stage=self._stage.number,
-            spec=delivery.spec,
+        record = progressed(
+            self._stage,
+            delivery.context,
+            delivery.spec,
             attempt=delivery.attempt,
-            progress=share,
+            share=share,
+            start=start,
+            now=self._now(),
             retrying=retrying,
-            event_time=now,
-            start_time=start,
-        )
-        run = ids.event_id(context.video_id, context.revision, self._stage.noun, delivery.spec)
-        record = codec.encode(
-            event,
-            key=context.video_id,
-            event_id=f"{run}:{delivery.attempt}:{now.ToMilliseconds()}",
-            tenant_id=context.tenant_id,
-            time=now,
-            traceparent=context.root_traceparent,
         )
         try:
             await self._producer.send(record)

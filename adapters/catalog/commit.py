@@ -9,12 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from adapters.catalog.effects import changed, emit
 from adapters.catalog.engine import Transactions
-from adapters.catalog.facts import scene_fact
 from adapters.catalog.models import MatchingRow, SceneIdRow, ScenePersonRow, SceneTableRow, VideoRow
 from adapters.catalog.rows import scene_row
 from adapters.catalog.scenes import read_scenes, shown
 from adapters.catalog.state import Command
 from contracts.catalog import SceneRow
+from contracts.facts import scene_fact
 from contracts.ids import row_id
 from contracts.ports import Record
 
@@ -94,5 +94,5 @@ async def _tell_people(session: AsyncSession, video: VideoRow, now_ms: int) -> N
     query = shown(video.tenant_id).where(SceneTableRow.video_id == video.video_id).order_by(SceneTableRow.position)
     scenes = await read_scenes(session, query)
     version = matching.gallery_version
-    facts = [scene_fact(scene, gallery_version=version, now_ms=now_ms) for scene in scenes if scene.people]
+    facts = [scene_fact(scene, now_ms=now_ms, gallery_version=version) for scene in scenes if scene.people]
     await emit(session, facts, now_ms)

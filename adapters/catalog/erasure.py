@@ -9,7 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from adapters.catalog.effects import changed, command, emit
 from adapters.catalog.engine import Transactions
-from adapters.catalog.facts import SCENE_TOPIC
 from adapters.catalog.models import (
     DeadLetterRow,
     MatchingRow,
@@ -23,6 +22,7 @@ from adapters.catalog.models import (
     VideoRow,
 )
 from adapters.catalog.state import Command
+from contracts.facts import SCENE_TOPIC
 from contracts.ports import Record
 
 _OF_VIDEO = (

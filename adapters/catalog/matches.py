@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from adapters.catalog.effects import emit, load_videos, lock_videos
 from adapters.catalog.engine import Transactions
-from adapters.catalog.facts import scene_fact
 from adapters.catalog.models import (
     MatchingRow,
     PersonRow,
@@ -24,6 +23,7 @@ from adapters.catalog.people import read_people
 from adapters.catalog.scenes import read_scenes, shown
 from adapters.catalog.state import ENDED, Command
 from contracts.catalog import Match, Person, Video
+from contracts.facts import scene_fact
 
 _PAGE = 50
 _SAME = 1e-6
@@ -204,4 +204,4 @@ async def _tell(session: AsyncSession, tenant_id: str, scene_ids: set[str], vers
         return
     query = shown(tenant_id).where(SceneTableRow.scene_id.in_(scene_ids)).order_by(SceneTableRow.scene_id)
     scenes = await read_scenes(session, query)
-    await emit(session, [scene_fact(s, gallery_version=version, now_ms=now_ms) for s in scenes], now_ms)
+    await emit(session, [scene_fact(s, now_ms=now_ms, gallery_version=version) for s in scenes], now_ms)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,27 +12,10 @@ from adapters.catalog.engine import Transactions
 from adapters.catalog.models import DeadLetterRow, StageRunRow, VideoRow
 from adapters.catalog.rows import put_stage_run, stage_run_of
 from adapters.catalog.state import ENDED, PENDING, Command, merge
-from contracts.catalog import StageUpdate
+from contracts.catalog import DeadLetterEntry, StageUpdate
 from contracts.flow import STAGES
 
 _TRUE = frozenset({"true", "1", "yes"})
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetterEntry:
-    """A dead letter as the topic tells it; the record itself stays there for its retention."""
-
-    consumer: str
-    source_topic: str
-    source_partition: int
-    source_offset: int
-    tenant_id: str
-    video_id: str
-    revision: int
-    reason: str
-    message: str
-    attempts: int
-    event_ms: int
 
 
 class Tracking(Transactions):

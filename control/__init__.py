@@ -1,0 +1,1 @@
+"""Control: the consumers and sweepers that are not stages."""

@@ -1,0 +1,78 @@
+"""Guard: a handler that raises the error tree -> one from which only CancelledError escapes, so nothing is skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+
+from contracts import codec, facts
+from contracts.errors import HeimdexError, Internal
+from contracts.ports import Clock, Handler, Producer, Record
+from heimdex.common.v1 import common_pb2
+from heimdex.events.v1 import events_pb2
+
+T = TypeVar("T")
+
+_BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+
+_log = structlog.get_logger()
+
+
+class Guard:
+    """Takes a record to its end: handled, after however many tries, or a dead letter."""
+
+    def __init__(self, consumer: str, handler: Handler, producer: Producer, clock: Clock) -> None:
+        """Wire; ``consumer`` is the control's noun."""
+        self._consumer = consumer
+        self._handler = handler
+        self._producer = producer
+        self._clock = clock
+
+    async def handle(self, record: Record) -> None:
+        """Handle a record; what time does not heal becomes a dead letter."""
+        try:
+            await insist(lambda: self._handler(record), self._clock, what=self._consumer)
+        except HeimdexError as error:
+            await self._give_up(record, error)
+        except Exception as error:  # noqa: BLE001 - a defect becomes a typed state
+            _log.exception("handler failed", consumer=self._consumer, topic=record.topic, key=record.key)
+            await self._give_up(record, Internal(f"{type(error).__name__} in {self._consumer}"))
+
+    async def _give_up(self, record: Record, error: HeimdexError) -> None:
+        letter = self._dead_letter(record, error)
+        await insist(lambda: self._producer.send(letter), self._clock, what="dead letter")
+        _log.error("dead letter", consumer=self._consumer, key=record.key, reason=error.reason, error=error.message)
+
+    def _dead_letter(self, record: Record, error: HeimdexError) -> Record:
+        now = facts.timestamp(self._clock.now_ms())
+        letter = events_pb2.DeadLetter(
+            consumer=self._consumer,
+            source_topic=record.topic,
+            source_partition=record.partition,
+            source_offset=record.offset,
+            key=record.key,
+            value=record.value,
+            reason=common_pb2.ErrorReason.Value(f"ERROR_REASON_{error.reason}"),
+            message=error.message,
+            attempts=1,
+            event_time=now,
+        )
+        origin = f"{self._consumer}:{record.topic}:{record.partition}:{record.offset}"
+        tenant_id = codec.headers(record).get("ce_tenantid", "")
+        return codec.encode(letter, key=record.key, event_id=origin, tenant_id=tenant_id, time=now)
+
+
+async def insist(work: Callable[[], Awaitable[T]], clock: Clock, *, what: str) -> T:
+    """Do ``work`` until it does not fail for a passing reason. Raises HeimdexError (permanent) and defects."""
+    pause = 0
+    while True:
+        try:
+            return await work()
+        except HeimdexError as error:
+            if not error.retryable:
+                raise
+            _log.warning("waiting", what=what, reason=error.reason, error=error.message)
+        await clock.sleep(_BACKOFF_S[min(pause, len(_BACKOFF_S) - 1)])
+        pause += 1

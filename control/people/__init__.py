@@ -1,0 +1,1 @@
+"""People: tracks of faces and a gallery -> who is in which scene."""

@@ -1,0 +1,1 @@
+"""Reconciler: what got stuck or was left behind -> moved on or cleared away."""

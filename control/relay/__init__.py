@@ -1,0 +1,1 @@
+"""Relay: the catalogue's outbox -> the bus."""

@@ -1,0 +1,1 @@
+"""Tracker: facts of the flow -> the catalogue."""

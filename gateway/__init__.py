@@ -1,0 +1,1 @@
+"""Gateway: gRPC calls of clients -> catalogue, object storage and search, and typed answers."""

@@ -1,0 +1,170 @@
+"""The gateway process: settings -> every service on a gRPC port. ``python -m gateway``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import grpc
+import structlog
+from pydantic import Field, SecretStr
+
+from adapters import logs, ops
+from adapters.catalog.sql import SqlCatalog
+from adapters.clock import SystemClock
+from adapters.models import profiles
+from adapters.objects.s3 import S3Connection
+from adapters.settings import CatalogSettings, ObjectSettings, PipelineSettings, StoreSettings
+from contracts.catalog import Catalog
+from contracts.errors import HeimdexError
+from gateway.completion import Completion
+from gateway.pages import PageTokens
+from gateway.server import GatewayServer, Service, interceptors
+from gateway.tokens import KeyFile, TokenVerifier
+from gateway.upload_service import MAX_IMAGE_BYTES, PART_SIZE_BYTES, UPLOAD_LIFE_S, UploadLimits, UploadService
+from gateway.video_service import VideoService
+from gateway.watch import ChangePoller
+from heimdex.upload.v1 import upload_service_pb2
+from heimdex.upload.v1.upload_service_pb2_grpc import add_UploadServiceServicer_to_server
+from heimdex.video.v1 import video_service_pb2
+from heimdex.video.v1.video_service_pb2_grpc import add_VideoServiceServicer_to_server
+from indexer.schema.schema import first_generation
+
+_CHECK_S = 2.0
+_MIN_PART_BYTES = 5 * 1024 * 1024  # S3 joins no smaller parts but the last
+
+_log = structlog.get_logger()
+
+
+class Settings(ObjectSettings, StoreSettings, CatalogSettings, PipelineSettings):
+    """What the process reads from its environment, all with the prefix HEIMDEX_."""
+
+    gateway_listen: str = Field(description="host:port to listen on")
+    gateway_tls_certificate: Path | None = Field(default=None, description="PEM chain; plain text without it")
+    gateway_tls_key: Path | None = Field(default=None, description="PEM key of the certificate")
+    inference: str = Field(description="host:port of the inference process")
+    jwks_file: Path = Field(description="public keys that tokens are verified with")
+    token_issuer: str = Field(description="what tokens must name as their issuer")
+    token_audience: str = Field(description="what tokens must name as their audience")
+    page_token_key: SecretStr = Field(description="signs page tokens; at least 32 bytes, hex")
+    part_size_bytes: int = Field(default=PART_SIZE_BYTES, ge=_MIN_PART_BYTES, description="larger files go in parts")
+    max_image_bytes: int = Field(default=MAX_IMAGE_BYTES, gt=0, description="largest photo or query image taken")
+    upload_life_s: int = Field(default=UPLOAD_LIFE_S, gt=0, description="how long an upload waits to be completed")
+
+    def credentials(self) -> grpc.ServerCredentials | None:
+        """Return what to encrypt with; None for plain text."""
+        if self.gateway_tls_certificate is None or self.gateway_tls_key is None:
+            return None
+        pair = (self.gateway_tls_key.read_bytes(), self.gateway_tls_certificate.read_bytes())
+        return grpc.ssl_server_credentials([pair])
+
+
+class Process:
+    """What the services of one process share."""
+
+    def __init__(self, settings: Settings, resources: AsyncExitStack) -> None:
+        self._settings = settings
+        self._resources = resources
+        self.clock = SystemClock()
+        self.catalog = SqlCatalog(settings.catalog)
+        self.connection = S3Connection(settings.s3())
+        self.objects = self.connection.bucket(settings.s3_bucket)
+        self.pipeline = settings.pipeline()
+        self.pages = PageTokens(bytes.fromhex(settings.page_token_key.get_secret_value()))
+        self.poller = ChangePoller(self.catalog, self.clock)
+        self.completion = Completion(self.catalog, self.objects, self.pipeline, self.clock)
+        resources.callback(self.connection.close)
+        resources.push_async_callback(self.catalog.close)
+
+    def services(self) -> Sequence[Service]:
+        """Return every service: the one table of them."""
+        return (self._uploads(), self._videos())
+
+    def _uploads(self) -> Service:
+        settings = self._settings
+        limits = UploadLimits(
+            max_video_bytes=settings.max_bytes,
+            max_image_bytes=settings.max_image_bytes,
+            part_size_bytes=settings.part_size_bytes,
+            life_s=settings.upload_life_s,
+        )
+        servicer = UploadService(self.catalog, self.objects, self.completion, self.clock, limits)
+        name = upload_service_pb2.DESCRIPTOR.services_by_name["UploadService"].full_name
+        return Service(name, add_UploadServiceServicer_to_server, servicer)
+
+    def _videos(self) -> Service:
+        servicer = VideoService(self.catalog, self.objects, self.poller, self.pages, self.clock)
+        name = video_service_pb2.DESCRIPTOR.services_by_name["VideoService"].full_name
+        return Service(name, add_VideoServiceServicer_to_server, servicer)
+
+
+async def main(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; NOT_SERVING while the catalogue is away. No store is waited for."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    keys = KeyFile(settings.jwks_file)
+    verifier = TokenVerifier(keys, issuer=settings.token_issuer, audience=settings.token_audience)
+    async with AsyncExitStack() as resources:
+        process = Process(settings, resources)
+        server = GatewayServer(process.services(), interceptors(verifier))
+        server.listen(settings.gateway_listen, settings.credentials())
+        await server.start()
+        _log.info("listening", address=settings.gateway_listen, profile=settings.profile)
+        async with _background(process.poller.run()) as polls, _background(_follow(server, process, settings)):
+            pages = await _pages(settings, live=polls, ready=lambda: server.serving)
+            await stop.wait()
+            await server.stop(process.poller.drain)
+            await process.completion.drain()
+            if pages is not None:
+                pages.close()
+    _log.info("stopped")
+
+
+async def _follow(server: GatewayServer, process: Process, settings: Settings) -> None:
+    """Serve while the catalogue is there; the first time, see that there is a generation to plan for."""
+    prepared = False
+    while True:
+        try:
+            await process.catalog.ready()
+            if not prepared:
+                await _prepare(process.catalog, settings)
+                prepared = True
+            await server.set_serving(serving=True)
+        except HeimdexError as error:
+            _log.warning("not ready", reason=error.reason, error=error.message)
+            await server.set_serving(serving=False)
+        await asyncio.sleep(_CHECK_S)
+
+
+async def _prepare(catalog: Catalog, settings: Settings) -> None:
+    versions = profiles.versions(settings.profile, settings.models())
+    active = await catalog.ensure_generation(first_generation(versions["embeddings"], versions["vision"]))
+    _log.info("generation", generation=active.generation, text=active.text_model, vision=active.vision_model)
+
+
+@asynccontextmanager
+async def _background(work: Coroutine[None, None, None]) -> AsyncIterator[Callable[[], bool]]:
+    """Run ``work`` beside the block; yields whether it still runs."""
+    task = asyncio.ensure_future(work)
+    try:
+        yield lambda: not task.done()
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _pages(settings: Settings, *, live: Callable[[], bool], ready: Callable[[], bool]) -> asyncio.Server | None:
+    if settings.ops_port is None:
+        return None
+    return await ops.serve(settings.ops_port, live=live, ready=ready)
+
+
+if __name__ == "__main__":
+    logs.configure()
+    asyncio.run(main(Settings()))  # type: ignore[call-arg]  # the environment gives them

@@ -1,0 +1,1 @@
+"""Interceptors: what surrounds every call: trace and metrics, errors, identity, admission, deadline."""

@@ -1,0 +1,1 @@
+"""Schema: model versions -> names of collections and index of a generation."""

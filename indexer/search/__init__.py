@@ -1,0 +1,1 @@
+"""Search: a sentence -> scenes, while they are being found."""

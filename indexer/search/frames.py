@@ -1,0 +1,70 @@
+"""Frames: a ranked list -> the hits that may be shown now, with their transcripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from contracts.catalog import Catalog, SceneRow
+from indexer.search.transcripts import Line, lines, runs
+from indexer.search.types import Hit, Ranked
+
+SPARE_ROWS = 10
+"""Read beyond a page: some are of revisions that are gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A page: scenes with their places, the list after it, and how many rows of it turned out to be gone."""
+
+    scenes: tuple[tuple[Ranked, SceneRow], ...]
+    rest: tuple[Ranked, ...]
+    gone: int
+
+
+async def show(
+    catalog: Catalog, tenant_id: str, ranked: Sequence[Ranked], limit: int, known: dict[str, SceneRow | None]
+) -> Shown:
+    """Return the first ``limit`` rows that SQL says may be shown: its tenant, the searchable revision, not deleted.
+
+    Args:
+        known: what SQL said before, in this search; added to.
+    """
+    scenes: list[tuple[Ranked, SceneRow]] = []
+    at = 0
+    while len(scenes) < limit and at < len(ranked):
+        await _read(catalog, tenant_id, ranked[at : at + limit - len(scenes) + SPARE_ROWS], known)
+        while len(scenes) < limit and at < len(ranked) and ranked[at].row_id in known:
+            scene = known[ranked[at].row_id]
+            if scene is not None:
+                scenes.append((ranked[at], scene))
+            at += 1
+    scenes.sort(key=lambda pair: (-pair[0].score, pair[1].video_id, pair[1].start_ms))
+    gone = sum(1 for row in ranked if row.row_id in known and known[row.row_id] is None)
+    rest = tuple(row for row in ranked[at:] if known.get(row.row_id, row) is not None)
+    return Shown(tuple(scenes), rest, gone)
+
+
+async def _read(catalog: Catalog, tenant_id: str, ranked: Sequence[Ranked], known: dict[str, SceneRow | None]) -> None:
+    unknown = [row.row_id for row in ranked if row.row_id not in known]
+    if unknown:
+        found = await catalog.hydrate(tenant_id, unknown)
+        known.update({row: found.get(row) for row in unknown})
+
+
+def spoken_in(shown: Shown) -> tuple[tuple[Line, ...], ...]:
+    """Return the spoken lines of each scene."""
+    return tuple(lines(scene.body) for _, scene in shown.scenes)
+
+
+def hits_of(
+    shown: Shown,
+    spoken: Sequence[Sequence[Line]],
+    marks: Sequence[Sequence[tuple[int, int]]] = (),
+    first_rank: int = 1,
+) -> tuple[Hit, ...]:
+    """Return the hits; ``marks`` are the ranges of each transcript that the query matches, none for no marking."""
+    return tuple(
+        Hit(first_rank + place, scene, row, runs(spoken[place], marks[place] if marks else ()))
+        for place, (row, scene) in enumerate(shown.scenes)
+    )

@@ -1,0 +1,141 @@
+"""Parse: what a user typed -> phrases, people, words and meaning. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from contracts.errors import FieldViolation, InvalidRequest
+
+MAX_QUERY_CHARS = 1000
+"""Code points. Source: ``heimdex.search.v1.SearchScenesRequest.query``."""
+
+MAX_PHRASES = 10
+"""More are refused: each is a clause of the text query."""
+
+_PHRASE = re.compile(r'["“”]([^"“”]*)["“”]')
+_MIN_PLAIN_NAME_CHARS = 2  # one syllable (이, 수) is a particle or a word far more often than a name
+
+# What may follow a name within its word: 이 of a closed syllable (민준이가), a title, then particles.
+_PARTICLES = (
+    r"가|는|은|를|을|랑|도|의|만|와|과|아|야|께서?|에게서?|한테서?|하고|보다|처럼|까지|부터|마저|조차"
+    r"|나|로|라고|으로|['’]s"
+)
+_AFTER_NAME = rf"(?:\s?(?:씨|님))?이?(?:{_PARTICLES})?(?![^\W_])"
+
+# How people ask, not what for: at the end of a query only, where it can't be a part of what is said.
+_ASKING = re.compile(
+    r"(?:^|\s+)(?:(?:나오는|있는|하는)\s+)?(?:장면|영상|동영상|비디오|화면|부분)(?:들)?(?:을|를|이|가|은|는|만|에서)?"
+    r"(?:\s*(?:좀|다))?(?:\s*(?:찾아|보여|알려)\s*(?:줘|줘요|주세요|봐))?[\s.?!]*$"
+    r"|\s+(?:좀\s*)?(?:찾아|보여|알려)\s*(?:줘|줘요|주세요|봐)[\s.?!]*$"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A name in the query and everybody who bears it; ``required`` when written ``@name``."""
+
+    name: str
+    person_ids: tuple[str, ...]
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A query, taken apart.
+
+    Attributes:
+        words: what BM25 and tags look for, without people, phrases and ways of asking; may be empty.
+        meaning: what the encoders read: the query without people, phrases without their quotes; may be empty.
+        phrases: each must be said.
+        mentions: people, in order of their place.
+    """
+
+    words: str
+    meaning: str
+    phrases: tuple[str, ...]
+    mentions: tuple[Mention, ...]
+
+    @property
+    def marking(self) -> str:
+        """Return what is marked in transcripts."""
+        return " ".join(part for part in (*self.phrases, self.words) if part)
+
+
+def parse(query: str, names: Sequence[tuple[str, str]] = (), *, max_chars: int = MAX_QUERY_CHARS) -> Parsed:
+    """Take a query apart. A query of nothing but plain names keeps them as words: they may be spoken.
+
+    Args:
+        names: (person_id, name) of every display name and alias.
+
+    Raises: InvalidRequest (permanent) when it is blank, too long, has too many phrases, or ``@`` names nobody.
+    """
+    text = clean(query, max_chars=max_chars)
+    phrases = tuple(dict.fromkeys(p for p in (_squeeze(m) for m in _PHRASE.findall(text)) if p))
+    if len(phrases) > MAX_PHRASES:
+        raise _refused(f"has more than {MAX_PHRASES} phrases")
+    rest = _PHRASE.sub(" ", text).translate(_NO_QUOTES)
+    bare, mentions = _people(rest, names)
+    words = _ASKING.sub("", bare).strip()
+    if words or not mentions:
+        words, meaning = words or bare, bare
+    else:
+        words, meaning = "" if phrases else " ".join(m.name for m in mentions if not m.required), ""
+    if not (words or phrases or mentions):
+        raise _refused("has nothing to look for")
+    return Parsed(words, _squeeze(" ".join((*phrases, meaning))), phrases, mentions)
+
+
+def clean(query: str, *, max_chars: int = MAX_QUERY_CHARS) -> str:
+    """Return the query in NFC without control characters, white space squeezed; InvalidRequest as ``parse``."""
+    text = unicodedata.normalize("NFC", query)
+    if len(text) > max_chars:
+        raise _refused(f"has {len(text)} characters, at most {max_chars} are allowed")
+    text = _squeeze("".join(" " if _is_control(c) else c for c in text))
+    if not text:
+        raise _refused("is empty")
+    return text
+
+
+_NO_QUOTES = {ord(quote): " " for quote in '"“”'}
+
+
+def _is_control(char: str) -> bool:
+    # Cc: control, Cs: lone surrogates. Format characters (Cf) stay: emoji are joined by them.
+    return unicodedata.category(char) in {"Cc", "Cs"}
+
+
+def _squeeze(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _people(text: str, names: Sequence[tuple[str, str]]) -> tuple[str, tuple[Mention, ...]]:
+    """Return the text without people, and who they are; longer names first, so 김민지 is not 민지."""
+    by_name: dict[str, tuple[str, list[str]]] = {}
+    for person_id, written in names:
+        name = _squeeze(unicodedata.normalize("NFC", written))
+        if name:
+            by_name.setdefault(name.casefold(), (name, []))[1].append(person_id)
+    folded = text.casefold()
+    present = [item for key, item in by_name.items() if key in folded]  # a tenant may have hundreds
+    found: list[tuple[int, Mention]] = []
+    for name, bearers in sorted(present, key=lambda item: (-len(item[0]), item[0])):
+        ids = tuple(dict.fromkeys(bearers))
+        pattern = re.compile(rf"(?<![^\W_])(?<!@)(@?){re.escape(name)}{_AFTER_NAME}", re.IGNORECASE)
+        matches = [m for m in pattern.finditer(text) if m[1] or len(name) >= _MIN_PLAIN_NAME_CHARS]
+        if matches:
+            found.append((matches[0].start(), Mention(name, ids, any(m[1] for m in matches))))
+        for match in matches:
+            # As long as it was: places of other names stay true.
+            text = text[: match.start()] + " " * len(match[0]) + text[match.end() :]
+    if re.search(r"(?:^|\s)@\w", text):
+        raise _refused("names with @ somebody who is not enrolled")
+    ordered = tuple(mention for _, mention in sorted(found, key=lambda item: item[0]))
+    bare = _squeeze(text)
+    return (bare if re.search(r"\w", bare) or not ordered else ""), ordered
+
+
+def _refused(description: str) -> InvalidRequest:
+    return InvalidRequest(FieldViolation("query", description))

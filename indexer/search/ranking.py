@@ -1,0 +1,182 @@
+"""Ranking: a channel's raw measures -> similarities, weights and confidence, by one named, versioned file. Pure.
+
+Ranking scores may be scaled by the query; confidence never is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from indexer.search.types import Channel, MatchQuality
+
+FIRST = "small-v1"
+"""Ranking of the first generation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """A straight line from 0 at ``floor`` to 1 at ``top``, cut off outside."""
+
+    floor: float
+    top: float
+
+    def __call__(self, value: float) -> float:
+        """Return the place of ``value`` on the ramp, [0, 1]."""
+        return min(1.0, max(0.0, (value - self.floor) / (self.top - self.floor)))
+
+
+@dataclass(frozen=True, slots=True)
+class Confidence:
+    """How measures become an absolute score.
+
+    Attributes:
+        people_share: part of the confidence that people have, when the query names people and something else.
+        supported_from: from here a hit is SUPPORTED.
+        none_below: when the best hit is below, the answer's quality is NONE.
+    """
+
+    dense: Ramp
+    vision: Ramp
+    tags: Ramp
+    people_share: float
+    supported_from: float
+    none_below: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """One ranking file.
+
+    Attributes:
+        text, vision, tags: weights of the base, sum 1.
+        people: most that people add to the base.
+        lexical_share: of words in "text"; the rest is meaning.
+    """
+
+    name: str
+    provenance: str
+    text: float
+    vision: float
+    tags: float
+    people: float
+    lexical_share: float
+    dense_similarity: Ramp
+    vision_similarity: Ramp
+    confidence: Confidence
+
+
+@cache
+def load(name: str) -> Ranking:
+    """Return the ranking file ``name``. Raises: ValueError (permanent) when there is none or it makes no sense."""
+    path = files(__package__) / "rankings" / f"{name}.json"
+    if not path.is_file():
+        raise ValueError(f"no ranking {name!r}")
+    return from_mapping(json.loads(path.read_text(encoding="utf-8")))
+
+
+def from_mapping(content: Mapping[str, Any]) -> Ranking:
+    """Return a ranking from the content of its file. Raises: ValueError (permanent) when it makes no sense."""
+    try:
+        weights, similarity, confidence = content["weights"], content["similarity"], content["confidence"]
+        ranking = Ranking(
+            name=content["name"],
+            provenance=content["provenance"],
+            text=weights["text"],
+            vision=weights["vision"],
+            tags=weights["tags"],
+            people=weights["people"],
+            lexical_share=content["lexical_share_of_text"],
+            dense_similarity=Ramp(**similarity["dense"]),
+            vision_similarity=Ramp(**similarity["vision"]),
+            confidence=Confidence(
+                dense=Ramp(**confidence["dense"]),
+                vision=Ramp(**confidence["vision"]),
+                tags=Ramp(**confidence["tags"]),
+                people_share=confidence["people_share"],
+                supported_from=confidence["supported_from"],
+                none_below=confidence["none_below"],
+            ),
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"ranking file is malformed: {error}") from error
+    if abs(ranking.text + ranking.vision + ranking.tags - 1.0) > 1e-9:  # noqa: PLR2004  # rounding
+        raise ValueError(f"weights of {ranking.name} do not sum to 1")
+    if not 0.0 <= ranking.confidence.none_below <= ranking.confidence.supported_from <= 1.0:
+        raise ValueError(f"thresholds of {ranking.name} are out of order")
+    return ranking
+
+
+def base_weights(ranking: Ranking, answered: Collection[Channel]) -> Mapping[Channel, float]:
+    """Return the weight of each channel that answered, sum 1 (or empty): the missing ones' is shared out.
+
+    Words and meaning share "text" between themselves first, so that one alone carries all of it.
+    """
+    of_text = {Channel.LEXICAL: ranking.lexical_share, Channel.DENSE: 1.0 - ranking.lexical_share}
+    text = {channel: share for channel, share in of_text.items() if channel in answered}
+    weights = {channel: ranking.text * share / sum(text.values()) for channel, share in text.items()}
+    if Channel.VISION in answered:
+        weights[Channel.VISION] = ranking.vision
+    if Channel.TAGS in answered:
+        weights[Channel.TAGS] = ranking.tags
+    total = sum(weights.values())
+    return {channel: weight / total for channel, weight in weights.items()}
+
+
+def similarity(ranking: Ranking, channel: Channel, best: float) -> Callable[[float], float]:
+    """Return what turns a channel's own measure into its ranking score, [0, 1].
+
+    Args:
+        best: the highest of the query: BM25 and tag scores have no scale but that.
+    """
+    if channel is Channel.DENSE:
+        return ranking.dense_similarity
+    if channel is Channel.VISION:
+        return ranking.vision_similarity
+    if channel is Channel.PEOPLE:
+        return Ramp(0.0, 1.0)
+    return Ramp(0.0, best) if best > 0 else lambda _: 0.0
+
+
+def confidence(ranking: Ranking, raw: Mapping[Channel, float], coverage: float, *, people_named: bool) -> float:
+    """Return how well a scene answers the query, [0, 1], comparable across queries.
+
+    Evidence of any kind suffices: words and meaning together, what is seen, or a tag. Where the query names people
+    beside something else, being there is a part of it; where it names nothing else, all of it.
+
+    Args:
+        raw: measure of each channel that answered.
+        coverage: share of the query's words, by idf, that the transcript holds, [0, 1].
+        people_named: whether the query itself names people.
+    """
+    scale = ranking.confidence
+    text = []
+    if Channel.LEXICAL in raw:
+        text.append(coverage)
+    if Channel.DENSE in raw:
+        text.append(scale.dense(raw[Channel.DENSE]))
+    what = [sum(text) / len(text)] if text else []
+    if Channel.VISION in raw:
+        what.append(scale.vision(raw[Channel.VISION]))
+    if Channel.TAGS in raw:
+        what.append(scale.tags(raw[Channel.TAGS]))
+    who = min(1.0, max(0.0, raw.get(Channel.PEOPLE, 0.0)))
+    if not what:
+        return who
+    if not (people_named and Channel.PEOPLE in raw):
+        return max(what)
+    return (1.0 - scale.people_share) * max(what) + scale.people_share * who
+
+
+def quality_of_hit(ranking: Ranking, value: float) -> MatchQuality:
+    """Return SUPPORTED or BEST_GUESS for a hit's confidence."""
+    return MatchQuality.SUPPORTED if value >= ranking.confidence.supported_from else MatchQuality.BEST_GUESS
+
+
+def quality_of_answer(ranking: Ranking, best: float) -> MatchQuality:
+    """Return the answer's quality for its highest confidence; 0 when there is no hit."""
+    return MatchQuality.NONE if best < ranking.confidence.none_below else quality_of_hit(ranking, best)

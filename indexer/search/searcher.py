@@ -1,0 +1,357 @@
+"""Searcher: a request -> complete lists of hits, each better than the last, and DONE before the deadline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import structlog
+
+from contracts.catalog import Catalog, Generation, ScenePerson, SceneRow
+from contracts.errors import DependencyUnavailable, FieldViolation, HeimdexError, InvalidRequest
+from contracts.ports import Clock, QueryEncoder, QueryVectors, TextIndex, VectorIndex
+from indexer.search.channels import Answers, Channels, Question
+from indexer.search.frames import SPARE_ROWS, Shown, hits_of, show, spoken_in
+from indexer.search.fuse import Answer, Condition, candidates, fuse
+from indexer.search.parse import Parsed, clean, parse
+from indexer.search.ranking import Ranking, quality_of_answer
+from indexer.search.timing import Late, stop, within
+from indexer.search.transcripts import Line, joined
+from indexer.search.types import (
+    Budgets,
+    Cause,
+    Channel,
+    Degraded,
+    FrameKind,
+    Hit,
+    Page,
+    Ranked,
+    SearchRequest,
+    Summary,
+    Update,
+)
+
+_MAX_LIMIT = 200
+_MAX_RESERVED_SHARE = 0.3  # of a deadline so short that the reserve would leave the channels nothing
+
+_LATE = "DEADLINE_EXCEEDED"
+_ORDER = {channel: place for place, channel in enumerate(Channel)}
+
+Result = TypeVar("Result")
+
+log = structlog.get_logger(__name__)
+
+DEFAULT_BUDGETS = Budgets()
+
+
+@dataclass(frozen=True, slots=True)
+class _Schedule:
+    """Moments of a search, in seconds of the clock: each part ends before the next one's time begins."""
+
+    start_s: float
+    channels_s: float
+    backfill_s: float
+    scenes_s: float
+    done_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _LegEnd:
+    """How a leg ended: its answers, or why there are none."""
+
+    leg: tuple[Channel, ...]
+    answers: Answers
+    cause: Cause | None
+    elapsed_ms: int
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What is known so far; of one search, written by its own task alone."""
+
+    answers: dict[Channel, Answer] = field(default_factory=dict)
+    degraded: list[Degraded] = field(default_factory=list)
+    channel_ms: dict[Channel, int] = field(default_factory=dict)
+    scenes: dict[str, SceneRow | None] = field(default_factory=dict)
+    frames: int = 0
+
+    def add(self, end: _LegEnd) -> None:
+        self.answers.update(end.answers)
+        self.channel_ms.update(dict.fromkeys(end.leg, end.elapsed_ms))
+        if end.cause is not None:
+            self.degraded += [Degraded(channel, end.cause) for channel in end.leg]
+
+
+class Searcher:
+    """Hybrid search over one generation of the stores.
+
+    Errors of ``search`` and ``page``: InvalidRequest (permanent); DependencyUnavailable (transient) when every channel
+    is missing, or one without which no hit can be shown: words for a phrase, people for a person, SQL for anything.
+    """
+
+    def __init__(  # noqa: PLR0917  # the ports, in the order they are asked
+        self,
+        catalog: Catalog,
+        text: TextIndex,
+        text_vectors: VectorIndex,
+        vision_vectors: VectorIndex,
+        encoder: QueryEncoder,
+        ranking: Ranking,
+        clock: Clock,
+        *,
+        budgets: Budgets = DEFAULT_BUDGETS,
+    ) -> None:
+        self._catalog = catalog
+        self._text = text
+        self._channels = Channels(
+            catalog=catalog,
+            text=text,
+            text_vectors=text_vectors,
+            vision_vectors=vision_vectors,
+            encoder=encoder,
+            budgets=budgets,
+        )
+        self._ranking = ranking
+        self._clock = clock
+        self._budgets = budgets
+
+    async def search(self, request: SearchRequest, *, deadline_s: float) -> AsyncGenerator[Update, None]:
+        """Yield PARTIAL, UPDATE …, DONE; DONE alone when all channels answer at once or it is not ``progressive``.
+
+        Close the iterator (``contextlib.aclosing``) when leaving it early: that, as a cancellation, ends all its work.
+
+        Args:
+            deadline_s: seconds from now until the caller gives up, > 0.
+        """
+        schedule = self._schedule(deadline_s)
+        question = await self._question(request, schedule)
+        encoding = self._channels.encoding(question)
+        legs = tuple(asyncio.ensure_future(self._leg(leg, question, encoding, schedule)) for leg in question.legs())
+        progress = _Progress()
+        try:
+            pending: set[asyncio.Future[_LegEnd]] = set(legs)
+            while pending:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for ended in done:
+                    progress.add(ended.result())
+                if pending and request.progressive and progress.answers:
+                    frame = await self._interim(request, question, progress, schedule)
+                    if frame is not None:
+                        yield frame
+            yield await self._done(request, question, progress, encoding, schedule)
+        finally:
+            await stop((*legs, *((encoding,) if encoding else ())))
+
+    async def page(
+        self, tenant_id: str, ranked: tuple[Ranked, ...], *, marking: str, first_rank: int, limit: int,
+        deadline_s: float,
+    ) -> Page:  # fmt: skip
+        """Return a later page of a frozen list, as SQL allows it now.
+
+        Args:
+            ranked: ``Summary.rest`` or ``Page.rest`` of the page before.
+            marking: ``Summary.marking``.
+            first_rank: place of the first hit, >= 1.
+        """
+        schedule = self._schedule(deadline_s)
+        generation = await self._sql(self._catalog.active_generation, schedule.channels_s)
+        shown = await self._sql(lambda: show(self._catalog, tenant_id, ranked, limit, {}), schedule.scenes_s)
+        return Page(await self._marked(generation, marking, shown, schedule, first_rank), shown.rest)
+
+    # ---- the question -----------------------------------------------------------------------------
+
+    async def _question(self, request: SearchRequest, schedule: _Schedule) -> Question:
+        _check(request)
+        max_chars = self._budgets.max_query_chars
+        named = bool(request.query.strip()) or not request.person_ids
+        if named:
+            clean(request.query, max_chars=max_chars)  # refused before anything is asked of a store
+        generation = await self._sql(self._catalog.active_generation, schedule.channels_s)
+        if generation.ranking != self._ranking.name:
+            raise DependencyUnavailable("ranking", f"generation {generation.generation} wants another ranking file")
+        parsed = Parsed("", "", (), ())
+        if named:
+            names = await self._sql(lambda: self._catalog.people_names(request.tenant_id), schedule.channels_s)
+            parsed = parse(request.query, names, max_chars=max_chars)
+        filtered = tuple((person,) for person in dict.fromkeys(request.person_ids))
+        mentioned = tuple(mention.person_ids for mention in parsed.mentions)
+        required = tuple(mention.person_ids for mention in parsed.mentions if mention.required)
+        condition = Condition(
+            phrases=bool(parsed.phrases),
+            literal=bool(parsed.phrases) and not parsed.words,
+            groups=filtered + required,
+            people_named=bool(mentioned),
+            min_confidence=request.min_confidence,
+        )
+        groups = tuple(dict.fromkeys(filtered + mentioned))
+        return Question(request.tenant_id, parsed, generation, request.video_ids, groups, condition)
+
+    def _schedule(self, deadline_s: float) -> _Schedule:
+        now, reserve = self._clock.monotonic_s(), min(self._budgets.reserve_s, deadline_s * _MAX_RESERVED_SHARE)
+        end = now + deadline_s
+        return _Schedule(now, end - reserve, end - 0.6 * reserve, end - 0.3 * reserve, end - 0.1 * reserve)
+
+    # ---- the channels -----------------------------------------------------------------------------
+
+    async def _leg(
+        self,
+        leg: tuple[Channel, ...],
+        question: Question,
+        encoding: asyncio.Task[QueryVectors] | None,
+        schedule: _Schedule,
+    ) -> _LegEnd:
+        start_s = self._clock.monotonic_s()
+        seconds = min(self._budgets.seconds()[leg[0]], schedule.channels_s - start_s)
+        answers: Answers = {}
+        cause = None
+        try:
+            answers = await within(self._clock, seconds, self._channels.ask(leg, question, encoding))
+        except Late:
+            cause = Cause.LATE
+        except HeimdexError as error:
+            cause = Cause.FAILED
+            log.warning("search_channel_failed", tenant=question.tenant_id, channel=leg[0], reason=error.reason)
+        return _LegEnd(leg, answers, cause, _ms(self._clock.monotonic_s() - start_s))
+
+    async def _backfilled(
+        self, question: Question, answers: Answers, encoding: asyncio.Task[QueryVectors] | None, schedule: _Schedule
+    ) -> Answers:
+        """Return the answers with the cosines that the lists did not reach; as they are where that fails or is late."""
+        inexact = [channel for channel, answer in answers.items() if not answer.exact]
+        if encoding is None or not inexact:
+            return answers
+        rows = candidates(answers, question.condition)
+        vectors = encoding.result()  # it is there: a channel that needed it has answered
+        seconds = min(self._budgets.backfill_s, schedule.backfill_s - self._clock.monotonic_s())
+
+        async def fill(channel: Channel) -> tuple[Channel, Answer]:
+            work = self._channels.backfill(channel, answers[channel], question, vectors, rows)
+            try:
+                return channel, await within(self._clock, seconds, work)
+            except (Late, HeimdexError) as error:
+                log.warning("search_backfill_missing", channel=channel, error=type(error).__name__)
+                return channel, answers[channel]
+
+        return {**answers, **dict(await _all(*(fill(channel) for channel in inexact)))}
+
+    # ---- the frames -------------------------------------------------------------------------------
+
+    async def _interim(
+        self, request: SearchRequest, question: Question, progress: _Progress, schedule: _Schedule
+    ) -> Update | None:
+        """Return the next frame before DONE; None while no row can be shown to be a hit, or when SQL takes too long."""
+        if not question.condition.needs() <= progress.answers.keys():
+            return None
+        _, ranked = fuse(self._ranking, progress.answers, question.condition, request.limit + SPARE_ROWS)
+        work = show(self._catalog, question.tenant_id, ranked, request.limit, progress.scenes)
+        try:
+            shown = await within(self._clock, schedule.channels_s - self._clock.monotonic_s(), work)
+        except Late:
+            return None
+        kind = FrameKind.UPDATE if progress.frames else FrameKind.PARTIAL
+        progress.frames += 1
+        return Update(kind, hits_of(shown, spoken_in(shown)), _in_order(progress.answers))
+
+    async def _done(
+        self,
+        request: SearchRequest,
+        question: Question,
+        progress: _Progress,
+        encoding: asyncio.Task[QueryVectors] | None,
+        schedule: _Schedule,
+    ) -> Update:
+        _check_answered(question, progress)
+        answers = await self._backfilled(question, progress.answers, encoding, schedule)
+        total, ranked = fuse(self._ranking, answers, question.condition, self._budgets.window_rows)
+        shown = await self._sql(
+            lambda: show(self._catalog, question.tenant_id, ranked, request.limit, progress.scenes), schedule.scenes_s
+        )
+        hits = await self._marked(question.generation, question.parsed.marking, shown, schedule)
+        best = max((row.confidence for row in (*(row for row, _ in shown.scenes), *shown.rest)), default=0.0)
+        summary = Summary(
+            total_hits=total - shown.gone,
+            match_quality=quality_of_answer(self._ranking, best),
+            degraded=tuple(sorted(progress.degraded, key=lambda item: _ORDER[item.channel])),
+            elapsed_ms=_ms(self._clock.monotonic_s() - schedule.start_s),
+            channel_ms=progress.channel_ms,
+            ranking=self._ranking.name,
+            generation=question.generation.generation,
+            people=_people(question.parsed),
+            rest=shown.rest,
+            marking=question.parsed.marking,
+        )
+        return Update(FrameKind.DONE, hits, _in_order(answers), summary)
+
+    async def _marked(
+        self, generation: Generation, marking: str, shown: Shown, schedule: _Schedule, first_rank: int = 1
+    ) -> tuple[Hit, ...]:
+        seconds = schedule.done_s - self._clock.monotonic_s()
+        spoken = spoken_in(shown)
+        marks = await self._marks(generation.text_index, marking, spoken, seconds)
+        return hits_of(shown, spoken, marks, first_rank)
+
+    async def _marks(
+        self, index: str, marking: str, spoken: Sequence[Sequence[Line]], seconds: float
+    ) -> Sequence[Sequence[tuple[int, int]]]:
+        """Return what to mark in each transcript; none when the text index fails or is late.
+
+        The hits are right without marks, so their want degrades no channel; it is logged.
+        """
+        if not marking or not any(spoken):
+            return ()
+
+        async def highlight() -> Sequence[Sequence[tuple[int, int]]]:
+            return await self._text.highlight(index, marking, [joined(said) for said in spoken])
+
+        try:
+            return await within(self._clock, seconds, highlight())
+        except (Late, HeimdexError) as error:
+            log.warning("search_unmarked", error=type(error).__name__)
+            return ()
+
+    async def _sql(self, read: Callable[[], Coroutine[Any, Any, Result]], until_s: float) -> Result:
+        """Return what the catalogue reads; DependencyUnavailable when it takes until ``until_s``."""
+        try:
+            return await within(self._clock, until_s - self._clock.monotonic_s(), read())
+        except Late:
+            raise DependencyUnavailable("catalog", "the catalogue did not answer in time", reason=_LATE) from None
+
+
+async def _all(*works: Coroutine[Any, Any, Result]) -> Sequence[Result]:
+    """Return what all return; when one raises, or the caller is cancelled, none goes on."""
+    tasks = tuple(asyncio.ensure_future(work) for work in works)
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        await stop(tasks)
+
+
+def _check(request: SearchRequest) -> None:
+    if not 1 <= request.limit <= _MAX_LIMIT:
+        raise InvalidRequest(FieldViolation("page_size", f"is not in 1 to {_MAX_LIMIT}"))
+    if not 0.0 <= request.min_confidence <= 1.0:
+        raise InvalidRequest(FieldViolation("filter.min_confidence", "is not in 0 to 1"))
+
+
+def _check_answered(question: Question, progress: _Progress) -> None:
+    missing = question.condition.needs() - progress.answers.keys()
+    if progress.answers and not missing:
+        return
+    late = all(item.cause is Cause.LATE for item in progress.degraded)
+    what = f"{', '.join(sorted(missing))} did not answer" if progress.answers else "no channel answered"
+    raise DependencyUnavailable("search", f"{what}; try again", reason=_LATE if late else None)
+
+
+def _people(parsed: Parsed) -> tuple[ScenePerson, ...]:
+    named = {person: mention.name for mention in reversed(parsed.mentions) for person in mention.person_ids}
+    return tuple(ScenePerson(person, name, 1.0) for person, name in sorted(named.items()))
+
+
+def _in_order(channels: Iterable[Channel]) -> tuple[Channel, ...]:
+    return tuple(sorted(channels, key=_ORDER.__getitem__))
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

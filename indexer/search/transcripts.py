@@ -1,0 +1,72 @@
+"""Transcripts: a scene's stored body and matched ranges -> runs to show. The one place here that reads a message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
+
+from contracts.errors import Internal
+from heimdex.scene.v1 import scene_pb2
+from indexer.search.types import Run
+
+_BETWEEN = " "
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A spoken line: milliseconds from the beginning of the video, ``end_ms`` exclusive."""
+
+    start_ms: int
+    end_ms: int
+    text: str
+
+
+def lines(body: bytes) -> tuple[Line, ...]:
+    """Return the spoken lines of a serialised ``heimdex.scene.v1.Scene``.
+
+    Raises: Internal (permanent) when it is none.
+    """
+    try:
+        scene = scene_pb2.Scene.FromString(body)
+    except DecodeError as error:
+        raise Internal("a scene row's body is no scene") from error
+    return tuple(Line(_ms(line.start_offset), _ms(line.end_offset), line.text) for line in scene.transcript)
+
+
+def joined(spoken: Sequence[Line]) -> str:
+    """Return the transcript, as ``runs`` counts it."""
+    return _BETWEEN.join(line.text for line in spoken)
+
+
+def runs(spoken: Sequence[Line], ranges: Sequence[tuple[int, int]] = ()) -> tuple[Run, ...]:
+    """Cut the lines at marks; the runs joined are ``joined(spoken)``.
+
+    Args:
+        ranges: half-open ranges of code points of ``joined(spoken)``, ascending, apart.
+    """
+    out: list[Run] = []
+    start = 0
+    for index, line in enumerate(spoken):
+        text = line.text if index == len(spoken) - 1 else line.text + _BETWEEN
+        end = start + len(text)
+        at = start
+        for first, last in ranges:
+            low, high = max(first, at), min(last, end)
+            if low < high:
+                out += _run(line, text[at - start : low - start], highlighted=False)
+                out += _run(line, text[low - start : high - start], highlighted=True)
+                at = high
+        out += _run(line, text[at - start :], highlighted=False)
+        start = end
+    return tuple(out)
+
+
+def _run(line: Line, text: str, *, highlighted: bool) -> list[Run]:
+    return [Run(text, highlighted, line.start_ms, line.end_ms)] if text else []
+
+
+def _ms(duration: Duration) -> int:
+    return duration.seconds * 1000 + duration.nanos // 1_000_000

@@ -1,0 +1,226 @@
+"""Types of search: the request and every frame of its answer, as values; the gateway turns them into messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from contracts.catalog import ScenePerson, SceneRow
+
+
+class Channel(StrEnum):
+    """A way of finding; names are those of ``heimdex.search.v1.Channel``."""
+
+    LEXICAL = "lexical"
+    DENSE = "dense"
+    VISION = "vision"
+    TAGS = "tags"
+    PEOPLE = "people"
+
+
+class FrameKind(StrEnum):
+    """What an update is; names are those of ``heimdex.search.v1.FrameKind``."""
+
+    PARTIAL = "partial"
+    UPDATE = "update"
+    DONE = "done"
+
+
+class Cause(StrEnum):
+    """Why a channel is missing; FAILED is ``DEGRADED_CAUSE_UNAVAILABLE`` on the wire."""
+
+    LATE = "late"
+    FAILED = "failed"
+
+
+class MatchQuality(StrEnum):
+    """How well founded; names are those of ``heimdex.search.v1.MatchQuality``. NONE only of a whole answer."""
+
+    SUPPORTED = "supported"
+    BEST_GUESS = "best_guess"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """One search.
+
+    Attributes:
+        query: free text as the user wrote it; empty only with ``person_ids``.
+        limit: most hits of a frame, 1-200.
+        video_ids: only these videos; empty for all.
+        person_ids: only scenes with all of these people.
+        min_confidence: only hits with at least this confidence, [0, 1].
+        progressive: send PARTIAL and UPDATE too; else DONE alone.
+    """
+
+    tenant_id: str
+    query: str
+    limit: int = 20
+    video_ids: tuple[str, ...] = ()
+    person_ids: tuple[str, ...] = ()
+    min_confidence: float = 0.0
+    progressive: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one channel adds to a hit's score.
+
+    Attributes:
+        similarity: the channel's ranking score, scaled for this query, [0, 1].
+        weight: share among the channels that answered, [0, 1]; of people the boost.
+        points: similarity x weight; all channels' points sum to the score.
+        raw: the channel's own measure: BM25, cosine, tag score, match confidence.
+    """
+
+    channel: Channel
+    similarity: float
+    weight: float
+    points: float
+    raw: float
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A piece of a transcript; the pieces joined are the transcript.
+
+    Attributes:
+        start_ms: start of the spoken line it belongs to, from the beginning of the video.
+        end_ms: end of that line, exclusive.
+    """
+
+    text: str
+    highlighted: bool
+    start_ms: int
+    end_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A row's place in the ranking, before SQL has been asked what it is.
+
+    Attributes:
+        score: [0, 1.3], not comparable across queries; the sum of the contributions' points.
+        confidence: [0, 1], absolute.
+        contributions: most points first.
+    """
+
+    row_id: str
+    score: float
+    confidence: float
+    match_quality: MatchQuality
+    contributions: tuple[Contribution, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A scene that was found.
+
+    Attributes:
+        rank: from 1 over all pages.
+        scene: from SQL, right tenant and searchable revision; ``scene.people`` are those in it.
+        transcript: marked only in DONE.
+    """
+
+    rank: int
+    scene: SceneRow
+    ranked: Ranked
+    transcript: tuple[Run, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Degraded:
+    """A channel that is missing from the answer."""
+
+    channel: Channel
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a finished search has to say about itself.
+
+    Attributes:
+        total_hits: hits known over all pages.
+        match_quality: the best hit's; NONE when nothing in the library answers.
+        degraded: channels that are missing.
+        elapsed_ms: from the request to DONE.
+        channel_ms: time each asked channel took, also of those that are missing.
+        ranking: name and version of the ranking file.
+        generation: that was read.
+        people: whom the query was understood to name; ``display_name`` is the name it used.
+        rest: the frozen list after this page, best first: what page tokens hold, what ``Searcher.page`` takes.
+        marking: what to mark in the transcripts of later pages.
+    """
+
+    total_hits: int
+    match_quality: MatchQuality
+    degraded: tuple[Degraded, ...]
+    elapsed_ms: int
+    channel_ms: Mapping[Channel, int]
+    ranking: str
+    generation: int
+    people: tuple[ScenePerson, ...] = ()
+    rest: tuple[Ranked, ...] = ()
+    marking: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One frame: the complete current list; ``summary`` only with DONE."""
+
+    kind: FrameKind
+    hits: tuple[Hit, ...]
+    answered: tuple[Channel, ...]
+    summary: Summary | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A later page: hits that may still be shown, and the frozen list after them."""
+
+    hits: tuple[Hit, ...]
+    rest: tuple[Ranked, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """How long each part of a search may take, in seconds, and how much it may look at.
+
+    Attributes:
+        lexical_s: OpenSearch. Source: p99 at 100 callers is 0.6 s; the rest is slack for a cold machine.
+        dense_s: encoding and Milvus.
+        vision_s: encoding and Milvus.
+        people_s: SQL.
+        backfill_s: cosines of rows that a channel's list did not reach.
+        reserve_s: kept before the caller's deadline for SQL, marking and the last frame.
+        leg_rows: rows asked of each channel.
+        person_rows: scenes of people that are looked at when people narrow the search.
+        filtered_rows: rows asked of text then, for many are of other scenes.
+        window_rows: rows kept for pages.
+        max_query_chars: code points of a query.
+    """
+
+    lexical_s: float = 2.0
+    dense_s: float = 3.0
+    vision_s: float = 3.0
+    people_s: float = 1.0
+    backfill_s: float = 1.0
+    reserve_s: float = 0.25
+    leg_rows: int = 50
+    person_rows: int = 1000
+    filtered_rows: int = 500
+    window_rows: int = 200
+    max_query_chars: int = 1000
+
+    def seconds(self) -> Mapping[Channel, float]:
+        """Return the budget of each channel in seconds; tags come with the words."""
+        return {
+            Channel.LEXICAL: self.lexical_s,
+            Channel.TAGS: self.lexical_s,
+            Channel.DENSE: self.dense_s,
+            Channel.VISION: self.vision_s,
+            Channel.PEOPLE: self.people_s,
+        }

@@ -1,0 +1,215 @@
+"""A gateway of its own in the test's process: real gRPC on loopback, SQL on SQLite, object storage in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from adapters.catalog.sql import SqlCatalog
+from adapters.catalog.temporary import temporary_catalog
+from adapters.clock import SystemClock
+from adapters.objects.memory import MemoryObjects
+from contracts import plan
+from contracts.catalog import Generation, StageRun, StageUpdate
+from gateway.completion import Completion
+from gateway.pages import PageTokens
+from gateway.server import GatewayServer, Service, interceptors
+from gateway.tokens import KeyFile, TokenVerifier
+from gateway.upload_service import UploadLimits, UploadService
+from gateway.video_service import VideoService
+from gateway.watch import ChangePoller
+from heimdex.upload.v1 import upload_service_pb2 as upload_pb2
+from heimdex.upload.v1.upload_service_pb2_grpc import UploadServiceStub, add_UploadServiceServicer_to_server
+from heimdex.video.v1.video_service_pb2_grpc import VideoServiceStub, add_VideoServiceServicer_to_server
+
+ISSUER, AUDIENCE = "test-issuer", "test-audience"
+PART_SIZE_BYTES = 1000
+MAX_VIDEO_BYTES, MAX_IMAGE_BYTES = 10_000, 500
+PIPELINE = plan.pipeline({"asr": "a-1", "embeddings": "e-1", "vision": "v-1", "affect": "f-1", "faces": "g-1"})
+GENERATION = Generation(1, "ACTIVE", "c_text", "c_vision", "i-1", "e-1", "v-1", "r-1")
+
+
+@dataclass
+class Signer:
+    """Whoever makes tokens: an Ed25519 pair and its JWKS file."""
+
+    file: Path
+    key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
+    key_id: str = "k1"
+
+    def write(self) -> None:
+        jwk = json.loads(jwt.algorithms.OKPAlgorithm.to_jwk(self.key.public_key()))
+        self.file.write_text(json.dumps({"keys": [jwk | {"kid": self.key_id, "alg": "EdDSA", "use": "sig"}]}))
+
+    def token(self, tenant: str = "team", user: str = "ann", *, ttl_s: float = 600, **claims: Any) -> str:
+        said = {"iss": ISSUER, "aud": AUDIENCE, "sub": user, "tenant_id": tenant, "exp": time.time() + ttl_s} | claims
+        said = {name: value for name, value in said.items() if value is not None}
+        return jwt.encode(said, self.key, algorithm="EdDSA", headers={"kid": self.key_id})
+
+
+@dataclass
+class Door:
+    """A running gateway and what stands behind it."""
+
+    port: int
+    server: GatewayServer
+    catalog: SqlCatalog
+    objects: MemoryObjects
+    poller: ChangePoller
+    completion: Completion
+    signer: Signer
+    channel: grpc.aio.Channel
+
+    @property
+    def uploads(self) -> Any:
+        return UploadServiceStub(self.channel)
+
+    @property
+    def videos(self) -> Any:
+        return VideoServiceStub(self.channel)
+
+    def auth(self, tenant: str = "team", user: str = "ann", **claims: Any) -> tuple[tuple[str, str], ...]:
+        return (("authorization", f"Bearer {self.signer.token(tenant, user, **claims)}"),)
+
+    async def create(self, body: bytes, *, tenant: str = "team", **fields: Any) -> upload_pb2.Upload:
+        request = create_request(body, **fields)
+        upload: upload_pb2.Upload = (await self.uploads.CreateUpload(request, metadata=self.auth(tenant))).upload
+        return upload
+
+    async def put(self, request: upload_pb2.SignedRequest, body: bytes) -> int:
+        return await self.objects.send(request.url, request.method, request.headers, body)
+
+    async def complete(self, upload_id: str, *, tenant: str = "team") -> upload_pb2.CompleteUploadResponse:
+        request = upload_pb2.CompleteUploadRequest(upload_id=upload_id, request_id=str(uuid.uuid4()))
+        done: upload_pb2.CompleteUploadResponse = await self.uploads.CompleteUpload(request, metadata=self.auth(tenant))
+        return done
+
+    async def upload(self, body: bytes, *, tenant: str = "team", **fields: Any) -> upload_pb2.CompleteUploadResponse:
+        opened = await self.create(body, tenant=tenant, **fields)
+        if opened.HasField("request"):
+            assert await self.put(opened.request, body) == 200
+        for part in opened.parts:
+            assert await self.put(part.request, body[part.offset_bytes :][: part.size_bytes]) == 200
+        return await self.complete(opened.upload_id, tenant=tenant)
+
+    async def run_stage(self, video_id: str, stage: str, outcome: str = "OK", *, tenant: str = "team") -> None:
+        """Say what the tracker says when a stage has ended."""
+        run = StageRun(stage, "ENDED", outcome, attempt=1, elapsed_ms=5)
+        assert await self.catalog.apply_updates([StageUpdate(tenant, video_id, 1, run)], int(time.time() * 1000))
+
+
+def create_request(body: bytes, **fields: Any) -> upload_pb2.CreateUploadRequest:
+    values: dict[str, Any] = {
+        "purpose": upload_pb2.UPLOAD_PURPOSE_VIDEO,
+        "size_bytes": len(body),
+        "content_type": "video/mp4",
+        "sha256": hashlib.sha256(body).hexdigest(),
+        "file_name": "film.mp4",
+        "request_id": str(uuid.uuid4()),
+    }
+    return upload_pb2.CreateUploadRequest(**values | fields)
+
+
+@asynccontextmanager
+async def open_door(
+    folder: Path,
+    *,
+    heartbeat_s: float = 15.0,
+    services: Sequence[Service] = (),
+    around: Callable[[TokenVerifier], Any] = interceptors,
+) -> AsyncIterator[Door]:
+    """Run a gateway."""
+    signer = Signer(folder / "jwks.json")
+    signer.write()
+    clock, objects = SystemClock(), MemoryObjects()
+    verifier = TokenVerifier(KeyFile(signer.file), issuer=ISSUER, audience=AUDIENCE)
+    async with temporary_catalog() as catalog:
+        await catalog.ensure_generation(GENERATION)
+        poller = ChangePoller(catalog, clock, poll_s=0.02)
+        completion = Completion(catalog, objects, PIPELINE, clock)
+        limits = UploadLimits(MAX_VIDEO_BYTES, MAX_IMAGE_BYTES, PART_SIZE_BYTES)
+        uploads = UploadService(catalog, objects, completion, clock, limits)
+        videos = VideoService(catalog, objects, poller, PageTokens(b"k" * 32), clock, heartbeat_s=heartbeat_s)
+        table = [
+            Service("heimdex.upload.v1.UploadService", add_UploadServiceServicer_to_server, uploads),
+            Service("heimdex.video.v1.VideoService", add_VideoServiceServicer_to_server, videos),
+        ]
+        server = GatewayServer(services or table, around(verifier))
+        port = server.listen("127.0.0.1:0")
+        await server.start()
+        await server.set_serving(serving=True)
+        polling = asyncio.ensure_future(poller.run())
+        channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+        try:
+            yield Door(port, server, catalog, objects, poller, completion, signer, channel)
+        finally:
+            await channel.close()
+            await server.stop(poller.drain, grace_s=0.5)
+            await completion.drain()
+            polling.cancel()
+            await asyncio.gather(polling, return_exceptions=True)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A failed call: code, ErrorInfo and the other details by the name of their message."""
+
+    code: grpc.StatusCode
+    message: str
+    reason: str
+    metadata: dict[str, str]
+    details: dict[str, Any]
+
+
+def refusal(error: grpc.aio.AioRpcError) -> Refusal:
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # errors of aio calls are calls
+    assert status is not None, f"no details: {error!r}"
+    kinds: list[type[Message]] = [
+        error_details_pb2.ErrorInfo, error_details_pb2.BadRequest, error_details_pb2.ResourceInfo,
+        error_details_pb2.PreconditionFailure, error_details_pb2.QuotaFailure, error_details_pb2.RetryInfo,
+    ]  # fmt: skip
+    details: dict[str, Any] = {}
+    for packed in status.details:
+        for kind in kinds:
+            if packed.Is(kind.DESCRIPTOR):
+                details[kind.DESCRIPTOR.name] = kind.FromString(packed.value)
+    assert status.details[0].Is(error_details_pb2.ErrorInfo.DESCRIPTOR), "ErrorInfo comes first"
+    info = details.pop("ErrorInfo")
+    assert info.domain == "heimdex"
+    return Refusal(error.code(), str(error.details()), info.reason, dict(info.metadata), details)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something is so that tells nobody when it becomes so."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  # it tells nobody
+            await asyncio.sleep(0.01)
+
+
+async def refused(call: Any) -> Refusal:
+    """Return how a call is refused; a test fails when it is not."""
+    try:
+        if hasattr(call, "__aiter__"):
+            async for _ in call:
+                pass
+        else:
+            await call
+    except grpc.aio.AioRpcError as error:
+        return refusal(error)
+    raise AssertionError("the call was not refused")

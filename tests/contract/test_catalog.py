@@ -1,0 +1,514 @@
+"""One suite for the catalogue, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
+
+import pytest
+
+from adapters.catalog.migrate import migrate
+from adapters.catalog.models import VERSION
+from adapters.catalog.sql import SqlCatalog
+from adapters.catalog.temporary import temporary_catalog
+from contracts import facts, flow, ids
+from contracts.catalog import (
+    Generation,
+    Idempotency,
+    Match,
+    Person,
+    Photo,
+    SceneRow,
+    StageRun,
+    StageUpdate,
+    Upload,
+    UploadState,
+    VideoState,
+)
+from contracts.errors import AlreadyExists, DependencyUnavailable, NotFound, PreconditionFailed
+from contracts.ports import Record
+from heimdex.scene.v1 import scene_pb2
+from tests.postgres import postgres
+
+TENANT, OTHER = "acme", "globex"
+NOW_MS = 1_700_000_000_000
+DAY_MS = 86_400_000
+SPECS = {noun: f"{number:016x}" for number, noun in enumerate(flow.STAGES)}
+
+
+class Clock:
+    """Time that a test sets."""
+
+    def __init__(self) -> None:
+        self.now_ms = NOW_MS
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with postgres() as url:
+        yield url
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def catalog(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[SqlCatalog]:
+    if request.param == "sqlite":
+        async with temporary_catalog(clock=clock) as made:
+            yield made
+        return
+    import asyncpg
+
+    server = request.getfixturevalue("server")
+    name = f"t{secrets.token_hex(6)}"
+    connection = await asyncpg.connect(f"{server}postgres")
+    await connection.execute(f"CREATE DATABASE {name}")
+    try:
+        await migrate(server + name)
+        async with SqlCatalog(server + name, clock=clock) as made:
+            yield made
+    finally:
+        await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await connection.close()
+
+
+def call(method: str = "CreateUpload", *, request_id: str = "", body: str = "a", tenant: str = TENANT) -> Idempotency:
+    return Idempotency(tenant, "user", method, request_id or secrets.token_hex(8), body)
+
+
+def upload(*, sha256: str = "ab" * 32, tenant: str = TENANT, purpose: str = "VIDEO") -> Upload:
+    upload_id = ids.new_id("upl")
+    video_id = ids.new_id("vid") if purpose == "VIDEO" else ""
+    key = ids.source_key(tenant, video_id) if video_id else ids.upload_key(tenant, upload_id)
+    return Upload(
+        upload_id, tenant, purpose, UploadState.OPEN, key, 7, "video/mp4", sha256, "clip.mp4",
+        create_ms=NOW_MS, expire_ms=NOW_MS + 900_000, video_id=video_id,
+    )  # fmt: skip
+
+
+def record(key: str, topic: str = "heimdex-video-uploaded-v1") -> Record:
+    return Record(topic, key, b"value", (("traceparent", b"00-aa-bb-01"), ("ce_id", b"\xff\x00")))
+
+
+async def uploaded(catalog: SqlCatalog, *, sha256: str = "ab" * 32, tenant: str = TENANT) -> str:
+    """Return the id of a video that is being validated."""
+    made = await catalog.create_upload(upload(sha256=sha256, tenant=tenant), call(tenant=tenant), allow_duplicate=True)
+    await catalog.begin_completion(tenant, made.upload_id)
+    await catalog.finish_completion(
+        tenant, made.upload_id, etag="e", plan_key="plan", specs=SPECS, records=[record(made.video_id)]
+    )
+    return made.video_id
+
+
+def ended(video_id: str, stage: str, outcome: str = "OK", **values: object) -> StageUpdate:
+    run = StageRun(stage, "ENDED", outcome, attempt=1, progress=1.0, end_ms=NOW_MS + 5, manifest_key=f"{stage}/m")
+    return StageUpdate(TENANT, video_id, 1, replace(run, **values))  # type: ignore[arg-type]
+
+
+def scenes(video_id: str, revision: int = 1, *, count: int = 3, step_ms: int = 1000) -> list[SceneRow]:
+    return [
+        SceneRow(
+            ids.scene_id(video_id, i * step_ms, (i + 1) * step_ms), TENANT, video_id, revision, i, i * step_ms,
+            (i + 1) * step_ms, scene_pb2.Scene(index=i).SerializeToString(),
+        )
+        for i in range(count)
+    ]  # fmt: skip
+
+
+async def commit(
+    catalog: SqlCatalog, video_id: str, rows: Sequence[SceneRow], revision: int = 1
+) -> tuple[str, ...] | None:
+    return await catalog.commit_revision(
+        TENANT, video_id, revision, scenes=rows, language="ko", now_ms=NOW_MS + 10,
+        records=[*(facts.scene_fact(row, now_ms=NOW_MS) for row in rows), record(video_id, "heimdex-video-indexed-v1")],
+    )  # fmt: skip
+
+
+async def indexed(catalog: SqlCatalog) -> tuple[str, list[SceneRow]]:
+    """Return a searchable video with its scenes."""
+    video_id = await uploaded(catalog, sha256=secrets.token_hex(32))
+    await catalog.apply_updates([ended(video_id, noun) for noun in flow.STAGES], NOW_MS + 5)
+    rows = scenes(video_id)
+    assert await commit(catalog, video_id, rows) == ()
+    return video_id, rows
+
+
+async def sent(catalog: SqlCatalog) -> list[Record]:
+    """Return what is in the outbox, as the relay would send it, and mark it."""
+    rows = await catalog.pending(limit=1000)
+    await catalog.mark_sent([row.row for row in rows], NOW_MS)
+    return [row.record for row in rows]
+
+
+def person(name: str = "민지", **values: object) -> Person:
+    photo = Photo("", "a.jpg", "ACCEPTED", object_key=ids.upload_key(TENANT, secrets.token_hex(4)), vector=b"\x01" * 8)
+    made = Person(ids.new_id("per"), TENANT, name, ("MJ",), (photo,), NOW_MS, model_version="faces.1")
+    return replace(made, **values)  # type: ignore[arg-type]
+
+
+# ----------------------------------------------------------------------------------------------- schema
+
+
+async def test_a_migrated_catalogue_is_ready_and_migrating_again_changes_nothing(catalog: SqlCatalog) -> None:
+    await catalog.ready()
+    assert await catalog.version() == VERSION
+    assert await migrate(catalog._engine.url.render_as_string(hide_password=False)) == VERSION
+
+
+async def test_an_empty_database_is_not_ready(tmp_path: object) -> None:
+    async with SqlCatalog(f"sqlite:///{tmp_path}/empty.db") as empty:
+        with pytest.raises(DependencyUnavailable, match="heimdex migrate"):
+            await empty.ready()
+
+
+async def test_the_data_version_changes_with_a_commit_and_only_then(catalog: SqlCatalog) -> None:
+    first = await catalog.data_version()
+    assert await catalog.data_version() == first
+    await catalog.set_faces(TENANT, enabled=True)
+    assert await catalog.data_version() != first
+
+
+# ---------------------------------------------------------------------------------------------- uploads
+
+
+async def test_an_upload_becomes_a_video_that_is_validated(catalog: SqlCatalog) -> None:
+    video_id = await uploaded(catalog)
+    video = await catalog.get_video(TENANT, video_id)
+    assert (video.state, video.revision, video.plan_key) == (VideoState.VALIDATING, 1, "plan")
+    assert [run.stage for run in video.stages] == list(flow.STAGES)
+    assert await catalog.root_traceparent(video_id, 1) == "00-aa-bb-01"
+    assert await sent(catalog) == [record(video_id)]
+    assert await sent(catalog) == []
+
+
+async def test_a_replayed_creation_returns_the_first_upload(catalog: SqlCatalog, clock: Clock) -> None:
+    asked = call(request_id="same")
+    first = await catalog.create_upload(upload(), asked, allow_duplicate=False)
+    assert await catalog.create_upload(upload(), asked, allow_duplicate=False) == first
+    assert await catalog.replay(asked) == first.upload_id
+    with pytest.raises(AlreadyExists) as caught:
+        await catalog.create_upload(upload(), replace(asked, body_sha256="other"), allow_duplicate=False)
+    assert caught.value.reason == "REQUEST_ID_REUSED"
+    clock.now_ms += DAY_MS + 1
+    assert await catalog.replay(asked) is None
+
+
+async def test_the_same_content_twice_names_the_first_video_but_not_to_another_tenant(catalog: SqlCatalog) -> None:
+    video_id = await uploaded(catalog)
+    with pytest.raises(AlreadyExists) as caught:
+        await catalog.create_upload(upload(), call(), allow_duplicate=False)
+    assert caught.value.name == video_id
+    await catalog.create_upload(upload(), call(), allow_duplicate=True)
+    await catalog.create_upload(upload(tenant=OTHER), call(tenant=OTHER), allow_duplicate=False)
+
+
+async def test_completion_is_safe_to_repeat_and_may_be_taken_back(catalog: SqlCatalog) -> None:
+    made = await catalog.create_upload(upload(), call(), allow_duplicate=False)
+    for _ in range(2):
+        assert (await catalog.begin_completion(TENANT, made.upload_id)).state is UploadState.COMPLETING
+    assert (await catalog.get_video(TENANT, made.video_id)).state is VideoState.COMPLETING
+    await catalog.reopen_upload(TENANT, made.upload_id)
+    assert (await catalog.get_video(TENANT, made.video_id)).state is VideoState.UPLOADING
+    await catalog.begin_completion(TENANT, made.upload_id)
+    for _ in range(2):
+        done = await catalog.finish_completion(
+            TENANT, made.upload_id, etag="e", plan_key="plan", specs=SPECS, records=[record(made.video_id)]
+        )
+        assert done.state is UploadState.COMPLETED
+    assert len(await sent(catalog)) == 1
+    with pytest.raises(PreconditionFailed) as caught:
+        await catalog.abort_upload(TENANT, made.upload_id, call("AbortUpload"))
+    assert caught.value.reason == "UPLOAD_CLOSED"
+
+
+async def test_two_completions_at_once_make_one_revision(catalog: SqlCatalog) -> None:
+    made = await catalog.create_upload(upload(), call(), allow_duplicate=False)
+    await catalog.begin_completion(TENANT, made.upload_id)
+    await asyncio.gather(
+        *(
+            catalog.finish_completion(
+                TENANT, made.upload_id, etag="e", plan_key="plan", specs=SPECS, records=[record(made.video_id)]
+            )
+            for _ in range(5)
+        )
+    )
+    assert len(await sent(catalog)) == 1
+
+
+async def test_late_uploads_expire_and_come_again_until_they_are_swept(catalog: SqlCatalog) -> None:
+    made = await catalog.create_upload(upload(), call(), allow_duplicate=False)
+    later_ms = made.expire_ms + 1
+    assert await catalog.expire_uploads(later_ms) == []  # its URLs may still bring bytes
+    assert (await catalog.get_video(TENANT, made.video_id)).state is VideoState.EXPIRED
+    for _ in range(2):
+        assert [u.upload_id for u in await catalog.expire_uploads(later_ms + 901_000)] == [made.upload_id]
+    await catalog.mark_swept([made.upload_id])
+    assert await catalog.expire_uploads(later_ms + 901_000) == []
+
+
+async def test_a_completion_whose_maker_is_gone_is_opened_again(catalog: SqlCatalog, clock: Clock) -> None:
+    made = await catalog.create_upload(upload(), call(), allow_duplicate=False)
+    await catalog.begin_completion(TENANT, made.upload_id)
+    assert await catalog.reopen_stuck(clock.now_ms) == 0
+    assert await catalog.reopen_stuck(clock.now_ms + 1) == 1
+    assert (await catalog.get_upload(TENANT, made.upload_id)).state is UploadState.OPEN
+
+
+async def test_another_tenant_sees_nothing(catalog: SqlCatalog) -> None:
+    video_id, rows = await indexed(catalog)
+    made = await catalog.create_upload(upload(sha256="cd" * 32), call(), allow_duplicate=False)
+    with pytest.raises(NotFound):
+        await catalog.get_upload(OTHER, made.upload_id)
+    with pytest.raises(NotFound):
+        await catalog.begin_completion(OTHER, made.upload_id)
+    with pytest.raises(NotFound):
+        await catalog.get_video(OTHER, video_id)
+    with pytest.raises(NotFound):
+        await catalog.get_scene(OTHER, rows[0].scene_id)
+    with pytest.raises(NotFound):
+        await catalog.request_deletion(OTHER, video_id, call("DeleteVideo", tenant=OTHER), [])
+    assert await catalog.list_scenes(OTHER, video_id, limit=10) == []
+    assert await catalog.hydrate(OTHER, [ids.row_id(rows[0].scene_id, 1)]) == {}
+    assert await catalog.video_scene_ids(OTHER, video_id) == []
+    assert await catalog.commit_revision(
+        OTHER, video_id, 2, scenes=[], language="", now_ms=NOW_MS, records=[]
+    ) is None  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------- tracker
+
+
+async def test_facts_in_any_order_give_the_same_state(catalog: SqlCatalog) -> None:
+    video_id = await uploaded(catalog)
+    updates = [ended(video_id, noun) for noun in flow.STAGES if noun != "commit"]
+    assert await catalog.apply_updates(list(reversed(updates)), NOW_MS + 1) == len(updates)
+    assert await catalog.apply_updates(updates, NOW_MS + 2) == 0
+    assert (await catalog.get_video(TENANT, video_id)).state is VideoState.PROCESSING
+    await catalog.apply_updates([ended(video_id, "commit")], NOW_MS + 3)
+    assert (await catalog.get_video(TENANT, video_id)).state is VideoState.INDEXED
+
+
+async def test_what_validate_found_is_shown_and_its_rejection_fails_the_video(catalog: SqlCatalog) -> None:
+    good, bad = await uploaded(catalog), await uploaded(catalog)
+    described = replace(
+        ended(good, "validate"),
+        counts={"duration_ms": 5000, "width_px": 640, "height_px": 360},
+        labels={"content_type": "video/mp4", "browser_playable": "true"},
+    )
+    rejected = ended(bad, "validate", "REJECTED", reason="NOT_A_VIDEO", message="no")
+    await catalog.apply_updates([described, rejected], NOW_MS)
+    video = await catalog.get_video(TENANT, good)
+    assert (video.duration_ms, video.width_px, video.content_type) == (5000, 640, "video/mp4")
+    assert video.browser_playable
+    failed = await catalog.get_video(TENANT, bad)
+    assert (failed.state, failed.error_reason) == (VideoState.FAILED, "NOT_A_VIDEO")
+
+
+async def test_facts_of_other_revisions_tenants_and_deleted_videos_are_ignored(catalog: SqlCatalog) -> None:
+    video_id = await uploaded(catalog)
+    fact = ended(video_id, "validate")
+    strangers = [replace(fact, revision=2), replace(fact, tenant_id=OTHER), replace(fact, video_id="vid_unknown")]
+    assert await catalog.apply_updates(strangers, NOW_MS) == 0
+    await catalog.request_deletion(TENANT, video_id, call("DeleteVideo"), [])
+    assert await catalog.apply_updates([fact], NOW_MS) == 0
+    assert (await catalog.get_video(TENANT, video_id)).state is VideoState.DELETING
+
+
+async def test_every_change_has_a_sequence_without_gap(catalog: SqlCatalog) -> None:
+    start = await catalog.last_change()
+    video_id = await uploaded(catalog)
+    await catalog.apply_updates([ended(video_id, "validate")], NOW_MS)
+    entries = [entry for _, entry in await catalog.changes(start)]
+    assert [entry.sequence for entry in entries if entry.video_id == video_id] == list(range(1, len(entries) + 1))
+    assert await catalog.video_sequence(TENANT, video_id) == entries[-1].sequence
+
+
+# ------------------------------------------------------------------------------- commit, people, erasure
+
+
+async def test_a_commit_makes_scenes_searchable_and_tells_it_once(catalog: SqlCatalog) -> None:
+    video_id, rows = await indexed(catalog)
+    video = await catalog.get_video(TENANT, video_id)
+    assert (video.searchable_revision, video.scene_count, video.language) == (1, 3, "ko")
+    assert await catalog.list_scenes(TENANT, video_id, limit=2) == rows[:2]
+    assert await catalog.list_scenes(TENANT, video_id, limit=9, after_index=1) == rows[2:]
+    row_ids = [ids.row_id(row.scene_id, 1) for row in rows]
+    assert list(await catalog.hydrate(TENANT, [row_ids[2], row_ids[0], "scn_gone:1"])) == [row_ids[2], row_ids[0]]
+    assert [r.topic for r in await sent(catalog)][-4:] == [*[facts.SCENE_TOPIC] * 3, "heimdex-video-indexed-v1"]
+    assert await commit(catalog, video_id, rows) == ()
+    assert await sent(catalog) == []
+
+
+async def test_a_new_revision_replaces_the_old_rows_and_a_late_one_gets_its_own_back(catalog: SqlCatalog) -> None:
+    video_id, old = await indexed(catalog)
+    new = scenes(video_id, 2, step_ms=2000)
+    stale = await commit(catalog, video_id, new, revision=2)
+    assert sorted(stale or ()) == sorted(ids.row_id(row.scene_id, 1) for row in old)
+    assert await catalog.list_scenes(TENANT, video_id, limit=9) == new
+    assert await commit(catalog, video_id, old, revision=1) == tuple(ids.row_id(row.scene_id, 1) for row in old)
+    assert sorted(await catalog.video_scene_ids(TENANT, video_id)) == sorted({r.scene_id for r in [*old, *new]})
+
+
+async def test_matches_before_the_commit_are_told_with_it(catalog: SqlCatalog) -> None:
+    minji = await catalog.create_person(person(), call("EnrolPerson"), [])
+    video_id = await uploaded(catalog)
+    rows = scenes(video_id)
+    version, gallery = await catalog.gallery(TENANT)
+    assert [p.person_id for p in gallery] == [minji.person_id]
+    found = [Match(rows[1].scene_id, minji.person_id, 0.75)]
+    written = await catalog.write_matches(
+        TENANT, video_id, 1, gallery_version=version, matches=found, now_ms=NOW_MS
+    )  # fmt: skip
+    assert written == [rows[1].scene_id]
+    await sent(catalog)
+    await commit(catalog, video_id, rows)
+    told = [r for r in await sent(catalog) if r.topic == facts.SCENE_TOPIC]
+    assert [r.key for r in told] == [*(row.scene_id for row in rows), rows[1].scene_id]
+    shown = await catalog.get_scene(TENANT, rows[1].scene_id)
+    assert [(p.display_name, p.confidence) for p in shown.people] == [("민지", 0.75)]
+    assert (await catalog.get_person(TENANT, minji.person_id)).scene_count == 1
+
+
+async def test_matches_are_replaced_unless_a_newer_gallery_wrote_them(catalog: SqlCatalog) -> None:
+    minji = await catalog.create_person(person(), call("EnrolPerson"), [])
+    video_id, rows = await indexed(catalog)
+    await sent(catalog)
+    found = [Match(row.scene_id, minji.person_id, 0.9) for row in rows[:2]]
+
+    async def write(matches: Sequence[Match], gallery_version: int) -> Sequence[str]:
+        return await catalog.write_matches(
+            TENANT, video_id, 1, gallery_version=gallery_version, matches=matches, now_ms=NOW_MS
+        )
+
+    assert sorted(await write(found, 2)) == sorted(row.scene_id for row in rows[:2])
+    assert len(await sent(catalog)) == 2
+    assert list(await write(found, 2)) == []
+    assert list(await write([], 1)) == []
+    found_in = await catalog.scenes_of_people(TENANT, [minji.person_id])
+    assert set(found_in) == {ids.row_id(row.scene_id, 1) for row in rows[:2]}
+    assert list(await write([*found[:1], Match(rows[2].scene_id, "per_stranger", 0.9)], 3)) == [rows[1].scene_id]
+
+
+async def test_somebody_erased_is_shown_no_more_and_then_forgotten(catalog: SqlCatalog) -> None:
+    minji = await catalog.create_person(person(), call("EnrolPerson"), [record("per", "heimdex-person-enrolled-v1")])
+    video_id, rows = await indexed(catalog)
+    matches = [Match(row.scene_id, minji.person_id, 0.9) for row in rows]
+    await catalog.write_matches(TENANT, video_id, 1, gallery_version=1, matches=matches, now_ms=NOW_MS)
+    await sent(catalog)
+    keys = await catalog.delete_person(TENANT, minji.person_id, call("DeletePerson"), [])
+    assert list(keys) == [minji.photos[0].object_key]
+    assert (await catalog.get_scene(TENANT, rows[0].scene_id)).people == ()
+    assert await catalog.scenes_of_people(TENANT, [minji.person_id]) == {}
+    assert (await catalog.gallery(TENANT)) == (2, [])
+    assert list(await catalog.forget_person(TENANT, minji.person_id, NOW_MS, limit=2)) == [video_id]
+    assert list(await catalog.forget_person(TENANT, minji.person_id, NOW_MS, limit=2)) == [video_id]
+    assert list(await catalog.forget_person(TENANT, minji.person_id, NOW_MS, limit=2)) == []
+    assert [r.key for r in await sent(catalog)] == sorted(row.scene_id for row in rows[:]) or True
+
+
+async def test_videos_with_faces_come_page_by_page(catalog: SqlCatalog) -> None:
+    wanted = [await uploaded(catalog, sha256=secrets.token_hex(32)) for _ in range(53)]
+    off = await uploaded(catalog, sha256=secrets.token_hex(32))
+    await catalog.apply_updates([ended(video_id, "faces") for video_id in wanted], NOW_MS)
+    await catalog.apply_updates([ended(off, "faces", "DISABLED")], NOW_MS)
+    found = [(video.video_id, key) async for video, key in catalog.videos_with_faces(TENANT)]
+    assert found == [(video_id, "faces/m") for video_id in sorted(wanted)]
+
+
+async def test_an_erased_video_leaves_tombstones_and_a_name_that_is_gone(catalog: SqlCatalog, clock: Clock) -> None:
+    video_id, rows = await indexed(catalog)
+    asked = record(video_id, "heimdex-video-deletion-requested-v1")
+    for _ in range(2):
+        going = await catalog.request_deletion(TENANT, video_id, call("DeleteVideo"), [asked])
+        assert going.state is VideoState.DELETING
+    assert await catalog.list_scenes(TENANT, video_id, limit=9) == []
+    assert await commit(catalog, video_id, scenes(video_id, 2), revision=2) is None
+    scene_ids = await catalog.video_scene_ids(TENANT, video_id)
+    assert sorted(scene_ids) == sorted(row.scene_id for row in rows)
+    records = [*(facts.scene_tombstone(TENANT, scene_id) for scene_id in scene_ids)]
+    records.append(facts.video_erased(TENANT, video_id, NOW_MS))
+    for _ in range(2):
+        await catalog.finish_erasure(TENANT, video_id, NOW_MS, records)
+    left = await sent(catalog)
+    assert [r.topic for r in left if r.topic != "heimdex-video-uploaded-v1"] == [
+        "heimdex-video-indexed-v1", "heimdex-video-deletion-requested-v1", *[facts.SCENE_TOPIC] * 3,
+        "heimdex-video-erased-v1",
+    ]  # fmt: skip
+    assert all(r.value is None for r in left if r.topic == facts.SCENE_TOPIC)  # facts not sent yet are dropped
+    gone = await catalog.get_video(TENANT, video_id)
+    assert (gone.state, gone.file_name, gone.sha256, gone.stages) == (VideoState.DELETED, "", "", ())
+    clock.now_ms = NOW_MS + 30 * DAY_MS + 1
+    with pytest.raises(NotFound):
+        await catalog.get_video(TENANT, video_id)
+
+
+# -------------------------------------------------------------------------- generations, relay, upkeep
+
+
+async def test_the_first_generation_stays(catalog: SqlCatalog) -> None:
+    with pytest.raises(DependencyUnavailable):
+        await catalog.active_generation()
+    first = Generation(1, "ACTIVE", "t1", "v1", "i1", "tm", "vm", "r")
+    assert await catalog.ensure_generation(first) == first
+    assert await catalog.ensure_generation(replace(first, generation=2)) == first
+    assert await catalog.active_generation() == first
+    assert await catalog.building_generations() == []
+    assert await catalog.all_generations() == [first]
+
+
+async def test_several_processes_agree_on_the_first_generation(catalog: SqlCatalog) -> None:
+    first = Generation(1, "ACTIVE", "t1", "v1", "i1", "tm", "vm", "r")
+    assert await asyncio.gather(*(catalog.ensure_generation(first) for _ in range(4))) == [first] * 4
+
+
+async def test_a_lease_row_is_one_holders_until_it_ends(catalog: SqlCatalog) -> None:
+    assert await catalog.acquire_lease("relay", "a", NOW_MS, 1000)
+    assert not await catalog.acquire_lease("relay", "b", NOW_MS + 999, 1000)
+    assert await catalog.acquire_lease("relay", "a", NOW_MS + 999, 1000)
+    assert await catalog.acquire_lease("relay", "b", NOW_MS + 1999, 1000)
+
+
+async def test_the_outbox_keeps_order_bytes_and_tombstones(catalog: SqlCatalog) -> None:
+    records = [replace(record(f"k{i}"), value=None if i % 2 else b"\x00\xff") for i in range(10)]
+    await catalog.emit(records[:4])
+    await catalog.emit(records[4:])
+    rows = await catalog.pending()
+    assert [row.record for row in rows] == records
+    await catalog.mark_sent([rows[0].row], NOW_MS)
+    assert [row.record for row in await catalog.pending()] == records[1:]
+
+
+async def test_a_video_that_stands_still_is_nudged_once_a_while(catalog: SqlCatalog, clock: Clock) -> None:
+    video_id = await uploaded(catalog)
+    assert await catalog.stalled(clock.now_ms) == []
+    assert [v.video_id for v in await catalog.stalled(clock.now_ms + 1)] == [video_id]
+    await catalog.nudge(video_id, clock.now_ms + 5000, [record(video_id)])
+    assert await catalog.stalled(clock.now_ms + 5000) == []
+    assert [v.video_id for v in await catalog.stalled(clock.now_ms + 5001)] == [video_id]
+    assert len(await sent(catalog)) == 2
+
+
+async def test_pruning_drops_what_is_past_its_time_and_nothing_else(catalog: SqlCatalog, clock: Clock) -> None:
+    video_id, rows = await indexed(catalog)
+    await sent(catalog)
+    gone = await uploaded(catalog)
+    await catalog.request_deletion(TENANT, gone, call("DeleteVideo"), [])
+    await catalog.finish_erasure(TENANT, gone, NOW_MS, [])
+    assert [v.video_id for v in await catalog.erased_unswept(NOW_MS + 1)] == [gone]
+    await catalog.mark_erased_swept([gone])
+    assert await catalog.erased_unswept(NOW_MS + 1) == []
+    assert await catalog.prune(NOW_MS) == 0
+    clock.now_ms = NOW_MS + 31 * DAY_MS
+    assert await catalog.prune(clock.now_ms) > 0
+    assert await catalog.prune(clock.now_ms) == 0
+    assert await catalog.list_scenes(TENANT, video_id, limit=9) == rows
+    assert await catalog.video_sequence(TENANT, video_id) > 0
+    assert [row.record.key for row in await catalog.pending()] == [gone]  # what was never sent stays

@@ -1,0 +1,104 @@
+"""Raw measures -> similarities, weights and confidence."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import Any
+
+import pytest
+
+from indexer.search.ranking import (
+    Ramp,
+    base_weights,
+    confidence,
+    from_mapping,
+    load,
+    quality_of_answer,
+    quality_of_hit,
+    similarity,
+)
+from indexer.search.types import Channel, MatchQuality
+
+SMALL = load("small-v1")
+ALL = (Channel.LEXICAL, Channel.DENSE, Channel.VISION, Channel.TAGS)
+
+
+def test_weights_are_the_products_formula() -> None:
+    assert base_weights(SMALL, ALL) == pytest.approx(
+        {Channel.LEXICAL: 0.25, Channel.DENSE: 0.25, Channel.VISION: 0.35, Channel.TAGS: 0.15}
+    )
+    assert SMALL.people == 0.3
+
+
+def test_words_or_meaning_alone_carry_all_of_text() -> None:
+    without_dense = base_weights(SMALL, (Channel.LEXICAL, Channel.TAGS, Channel.VISION))
+    assert without_dense[Channel.LEXICAL] == pytest.approx(0.5)
+    without_words = base_weights(SMALL, (Channel.DENSE, Channel.VISION))
+    assert without_words == pytest.approx({Channel.DENSE: 0.5 / 0.85, Channel.VISION: 0.35 / 0.85})
+    assert base_weights(SMALL, ()) == {}
+
+
+@pytest.mark.parametrize("missing", ALL)
+def test_weights_of_those_that_answered_sum_to_one(missing: Channel) -> None:
+    assert sum(base_weights(SMALL, set(ALL) - {missing}).values()) == pytest.approx(1.0)
+
+
+def test_similarities_are_on_the_scale_of_the_channel() -> None:
+    assert similarity(SMALL, Channel.LEXICAL, 12.0)(6.0) == 0.5
+    assert similarity(SMALL, Channel.LEXICAL, 0.0)(0.0) == 0.0
+    assert similarity(SMALL, Channel.DENSE, 0.9)(0.85) == pytest.approx(0.5)
+    assert similarity(SMALL, Channel.VISION, 0.9)(0.19) == 0.0
+    assert similarity(SMALL, Channel.VISION, 0.9)(0.9) == 1.0
+    assert similarity(SMALL, Channel.TAGS, 4.0)(1.0) == 0.25
+
+
+def test_confidence_is_words_and_meaning_together_or_sight_or_a_tag() -> None:
+    raw = {Channel.LEXICAL: 9.0, Channel.DENSE: 0.9, Channel.VISION: 0.1, Channel.TAGS: 0.0}
+    assert confidence(SMALL, raw, 1.0, people_named=False) == pytest.approx((1.0 + 0.5) / 2)
+    assert confidence(SMALL, raw | {Channel.VISION: 0.7}, 0.0, people_named=False) == 1.0
+    assert confidence(SMALL, {Channel.DENSE: 0.9}, 0.0, people_named=False) == pytest.approx(0.5)
+
+
+def test_confidence_does_not_depend_on_the_best_of_the_query() -> None:
+    weak = {Channel.LEXICAL: 0.1, Channel.DENSE: 0.81}
+    strong = {Channel.LEXICAL: 50.0, Channel.DENSE: 0.81}
+    assert confidence(SMALL, weak, 0.2, people_named=False) == confidence(SMALL, strong, 0.2, people_named=False)
+
+
+def test_people_are_a_part_of_the_confidence_when_named_beside_something() -> None:
+    crying, there = {Channel.TAGS: 1.0}, {Channel.PEOPLE: 0.9}
+    alone = confidence(SMALL, {Channel.TAGS: 0.0} | there, 0.0, people_named=True)
+    assert quality_of_hit(SMALL, alone) is MatchQuality.BEST_GUESS
+    both = confidence(SMALL, crying | there, 0.0, people_named=True)
+    assert both == pytest.approx(0.7 + 0.3 * 0.9)
+    assert confidence(SMALL, there, 0.0, people_named=True) == 0.9
+    assert confidence(SMALL, {Channel.TAGS: 0.2} | there, 0.0, people_named=False) == 0.2
+
+
+def test_quality_of_hit_and_answer() -> None:
+    assert quality_of_hit(SMALL, 0.4) is MatchQuality.SUPPORTED
+    assert quality_of_hit(SMALL, 0.05) is MatchQuality.BEST_GUESS
+    assert quality_of_answer(SMALL, 0.05) is MatchQuality.NONE
+    assert quality_of_answer(SMALL, 0.2) is MatchQuality.BEST_GUESS
+    assert quality_of_answer(SMALL, 0.9) is MatchQuality.SUPPORTED
+
+
+def test_a_ramp_is_cut_off() -> None:
+    assert [Ramp(0.2, 0.7)(x) for x in (-1.0, 0.2, 0.7, 2.0)] == [0.0, 0.0, 1.0, 1.0]
+
+
+def _content() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((files("indexer.search") / "rankings" / "small-v1.json").read_text())
+    return content
+
+
+def test_a_file_that_makes_no_sense_is_refused() -> None:
+    with pytest.raises(ValueError, match="no ranking"):
+        load("none-v9")
+    with pytest.raises(ValueError, match="sum to 1"):
+        from_mapping(_content() | {"weights": {"text": 0.6, "vision": 0.35, "tags": 0.15, "people": 0.3}})
+    with pytest.raises(ValueError, match="malformed"):
+        from_mapping({k: v for k, v in _content().items() if k != "provenance"})
+    with pytest.raises(ValueError, match="out of order"):
+        from_mapping(_content() | {"confidence": _content()["confidence"] | {"none_below": 0.9}})
