@@ -371,7 +371,9 @@ class Catalog(Protocol):
 
     # ---- gateway: people; search ------------------------------------------------------------------
     async def create_person(self, person: Person, call: Idempotency, records: Sequence[Record]) -> Person:
-        """Insert a person and photos, raise the gallery version, outbox; uploads used are closed."""
+        """Insert a person and photos, raise the gallery version, outbox. PreconditionFailed (UPLOAD_CLOSED) when an upload
+        was swept, or has served an enrolment before.
+        """
         ...
 
     async def get_person(self, tenant_id: str, person_id: str) -> Person:
@@ -387,7 +389,9 @@ class Catalog(Protocol):
     async def delete_person(
         self, tenant_id: str, person_id: str, call: Idempotency, records: Sequence[Record]
     ) -> Sequence[str]:
-        """Erase a person, vectors and matches; return the object keys of photos to purge. NotFound."""
+        """Erase a person, vectors and matches, and close the photos' uploads, so that they are swept in any case; return
+        the object keys of photos to purge. NotFound.
+        """
         ...
 
     async def people_names(self, tenant_id: str) -> Sequence[tuple[str, str]]:

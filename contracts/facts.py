@@ -45,11 +45,16 @@ def scene_fact(scene: SceneRow, *, now_ms: int, gallery_version: int | None = No
     )
 
 
-def scene_tombstone(tenant_id: str, scene_id: str) -> Record:
-    """Return the end of a scene: no value, so compaction forgets everything said of it."""
+def scene_tombstone(tenant_id: str, scene_id: str, *, revision: int = 0) -> Record:
+    """Return the end of a scene: no value, so compaction forgets everything said of it.
+
+    Args:
+        revision: the one that has it no longer; enters the event id, for a later one may have it again. 0 when its
+            video is erased.
+    """
     headers = (
         ("ce_specversion", "1.0"),
-        ("ce_id", f"{scene_id}:gone"),
+        ("ce_id", f"{scene_id}:{revision}:gone"),
         ("ce_type", events_pb2.SceneFact.DESCRIPTOR.full_name),
         ("ce_source", codec.SOURCE),
         ("ce_subject", scene_id),
@@ -89,6 +94,34 @@ def video_erased(tenant_id: str, video_id: str, now_ms: int) -> Record:
         events_pb2.VideoErased(tenant_id=tenant_id, video_id=video_id, event_time=time),
         key=video_id,
         event_id=f"{video_id}:erased",
+        tenant_id=tenant_id,
+        time=time,
+    )
+
+
+def person_enrolled(tenant_id: str, person_id: str, gallery_version: int, now_ms: int) -> Record:
+    """Return the fact that somebody was enrolled."""
+    time = timestamp(now_ms)
+    return codec.encode(
+        events_pb2.PersonEnrolled(
+            tenant_id=tenant_id, person_id=person_id, gallery_version=gallery_version, event_time=time
+        ),
+        key=person_id,
+        event_id=f"{person_id}:enrolled",
+        tenant_id=tenant_id,
+        time=time,
+    )
+
+
+def person_deleted(tenant_id: str, person_id: str, gallery_version: int, now_ms: int) -> Record:
+    """Return the fact that somebody was erased."""
+    time = timestamp(now_ms)
+    return codec.encode(
+        events_pb2.PersonDeleted(
+            tenant_id=tenant_id, person_id=person_id, gallery_version=gallery_version, event_time=time
+        ),
+        key=person_id,
+        event_id=f"{person_id}:deleted",
         tenant_id=tenant_id,
         time=time,
     )

@@ -17,7 +17,7 @@ import structlog
 from pydantic import Field
 
 from adapters import logs, ops
-from adapters.bus.kafka import KafkaBatchConsumer, KafkaConsumer, KafkaProducer
+from adapters.bus.kafka import BatchHandler, KafkaBatchConsumer, KafkaConsumer, KafkaProducer
 from adapters.bus.topics import ensure_topics, topics_present
 from adapters.catalog.sql import SqlCatalog
 from adapters.clock import SystemClock
@@ -27,11 +27,12 @@ from adapters.settings import BusSettings, CatalogSettings, ObjectSettings, Pipe
 from contracts import flow
 from contracts.errors import HeimdexError, PreconditionFailed
 from contracts.ports import Consumer, Handler, Objects
-from control.guard import Guard
+from control.eraser.eraser import LEASE_WAIT_S
+from control.guard import Guard, together
 
 _COME_UP_S = 60.0
 _PAUSE_S = 1.0
-_STOP_S = 20.0
+_STOP_S = 10.0  # of consumers and sweepers, and then of the relay; the process manager kills after 30 s
 
 _log = structlog.get_logger()
 
@@ -43,7 +44,9 @@ class TopicsSettings(BusSettings, ObjectSettings):
 class Settings(BusSettings, ObjectSettings, StoreSettings, CatalogSettings, PipelineSettings):
     """What the consumers read."""
 
-    erasure_wait_s: float = Field(default=90.0, ge=0, description="wait of an erasure for leases and late writers")
+    erasure_wait_s: float = Field(
+        default=LEASE_WAIT_S, ge=0, description="how long an erasure waits for leases and late writers, seconds"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +99,12 @@ class Process:
         from control.relay.relay import Relay
 
         relay = Relay(self._catalog, self._producer, self._clock, holder=self._settings.instance)
-        return Part("relay", relay.run, relay.healthy)
+        return Part("relay", relay.run, relay.healthy, relay.stop)
 
     def _tracker(self) -> Part:
         from control.tracker.tracker import Tracker
 
-        control = flow.CONTROL["tracker"]
-        consumer = KafkaBatchConsumer(
-            self._settings.kafka,
-            group=control.group,
-            topics=control.takes,
-            handler=Tracker(self._catalog, self._clock).apply,
-            instance=self._settings.instance,
-            prefix=self._settings.topic_prefix,
-        )
-        return _of_consumer("tracker", consumer)
+        return self._batching("tracker", Tracker(self._catalog, self._clock).apply)
 
     def _people(self) -> Part:
         from adapters.models import profiles
@@ -139,8 +133,10 @@ class Process:
             text,
             leases=self._bucket(settings.s3_lease_bucket),
             clock=self._clock,
+            lease_wait_s=settings.erasure_wait_s,
         )
-        return self._consuming("eraser", eraser.handle)
+        guard = Guard("eraser", eraser.handle, self._producer, self._clock)
+        return self._batching("eraser", together(guard.handle))  # each waits for leases: all at once, not in turn
 
     def _retry(self) -> Part:
         from control.retry.retry import Retry
@@ -161,6 +157,19 @@ class Process:
             group=control.group,
             topics=control.takes,
             handler=Guard(noun, handler, self._producer, self._clock).handle,
+            instance=self._settings.instance,
+            prefix=self._settings.topic_prefix,
+        )
+        return _of_consumer(noun, consumer)
+
+    def _batching(self, noun: str, handler: BatchHandler) -> Part:
+        """Make a part that takes many records at once."""
+        control = flow.CONTROL[noun]
+        consumer = KafkaBatchConsumer(
+            self._settings.kafka,
+            group=control.group,
+            topics=control.takes,
+            handler=handler,
             instance=self._settings.instance,
             prefix=self._settings.topic_prefix,
         )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 import structlog
 
 from contracts import codec, facts
-from contracts.errors import HeimdexError, Internal
+from contracts.errors import BadArtifact, HeimdexError, Internal
 from contracts.ports import Clock, Handler, Producer, Record
 from heimdex.common.v1 import common_pb2
-from heimdex.events.v1 import events_pb2
+from heimdex.events.v1 import context_pb2, events_pb2
 
 T = TypeVar("T")
 
@@ -47,6 +48,7 @@ class Guard:
 
     def _dead_letter(self, record: Record, error: HeimdexError) -> Record:
         now = facts.timestamp(self._clock.now_ms())
+        context = _context(record)
         letter = events_pb2.DeadLetter(
             consumer=self._consumer,
             source_topic=record.topic,
@@ -58,10 +60,36 @@ class Guard:
             message=error.message,
             attempts=1,
             event_time=now,
+            context=context,
         )
         origin = f"{self._consumer}:{record.topic}:{record.partition}:{record.offset}"
-        tenant_id = codec.headers(record).get("ce_tenantid", "")
+        tenant_id = codec.headers(record).get("ce_tenantid", "") or context.tenant_id
         return codec.encode(letter, key=record.key, event_id=origin, tenant_id=tenant_id, time=now)
+
+
+def _context(record: Record) -> context_pb2.EventContext:
+    """Return what the record says of tenant, video and revision; nothing where it cannot be read."""
+    try:
+        message = codec.decode(record)
+    except BadArtifact:
+        return context_pb2.EventContext()
+    context = getattr(message, "context", None)
+    if isinstance(context, context_pb2.EventContext):
+        return context
+    return context_pb2.EventContext(
+        tenant_id=getattr(message, "tenant_id", ""), video_id=getattr(message, "video_id", "")
+    )
+
+
+def together(handle: Callable[[Record], Coroutine[Any, Any, None]]) -> Callable[[Sequence[Record]], Awaitable[None]]:
+    """Return a handler of batches that takes all records of one at once: for work that mostly waits."""
+
+    async def handle_all(records: Sequence[Record]) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for record in records:
+                tasks.create_task(handle(record))
+
+    return handle_all
 
 
 async def insist(work: Callable[[], Awaitable[T]], clock: Clock, *, what: str) -> T:

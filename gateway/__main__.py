@@ -16,23 +16,40 @@ from pydantic import Field, SecretStr
 from adapters import logs, ops
 from adapters.catalog.sql import SqlCatalog
 from adapters.clock import SystemClock
+from adapters.inference import client as inference
 from adapters.models import profiles
 from adapters.objects.s3 import S3Connection
 from adapters.settings import CatalogSettings, ObjectSettings, PipelineSettings, StoreSettings
-from contracts.catalog import Catalog
-from contracts.errors import HeimdexError
+from adapters.text.batched import BatchedText
+from adapters.text.opensearch import OpenSearchText
+from adapters.vectors.batched import BatchedVectors
+from adapters.vectors.milvus import MilvusVectors
+from contracts.catalog import Catalog, Generation
+from contracts.errors import DependencyUnavailable, HeimdexError
 from gateway.completion import Completion
 from gateway.pages import PageTokens
+from gateway.people_service import PeopleService
+from gateway.scene_service import SceneService
+from gateway.search_service import SearchService
+from gateway.searchers import Searchers
 from gateway.server import GatewayServer, Service, interceptors
 from gateway.tokens import KeyFile, TokenVerifier
 from gateway.upload_service import MAX_IMAGE_BYTES, PART_SIZE_BYTES, UPLOAD_LIFE_S, UploadLimits, UploadService
 from gateway.video_service import VideoService
 from gateway.watch import ChangePoller
+from heimdex.people.v1 import people_service_pb2
+from heimdex.people.v1.people_service_pb2_grpc import add_PeopleServiceServicer_to_server
+from heimdex.scene.v1 import scene_service_pb2
+from heimdex.scene.v1.scene_service_pb2_grpc import add_SceneServiceServicer_to_server
+from heimdex.search.v1 import search_service_pb2
+from heimdex.search.v1.search_service_pb2_grpc import add_SearchServiceServicer_to_server
 from heimdex.upload.v1 import upload_service_pb2
 from heimdex.upload.v1.upload_service_pb2_grpc import add_UploadServiceServicer_to_server
 from heimdex.video.v1 import video_service_pb2
 from heimdex.video.v1.video_service_pb2_grpc import add_VideoServiceServicer_to_server
 from indexer.schema.schema import first_generation
+from indexer.search import ranking
+from indexer.search.searcher import Searcher
 
 _CHECK_S = 2.0
 _MIN_PART_BYTES = 5 * 1024 * 1024  # S3 joins no smaller parts but the last
@@ -64,7 +81,7 @@ class Settings(ObjectSettings, StoreSettings, CatalogSettings, PipelineSettings)
 
 
 class Process:
-    """What the services of one process share."""
+    """What the services of one process share. Nothing is waited for: every part connects when it is needed."""
 
     def __init__(self, settings: Settings, resources: AsyncExitStack) -> None:
         self._settings = settings
@@ -77,12 +94,14 @@ class Process:
         self.pages = PageTokens(bytes.fromhex(settings.page_token_key.get_secret_value()))
         self.poller = ChangePoller(self.catalog, self.clock)
         self.completion = Completion(self.catalog, self.objects, self.pipeline, self.clock)
+        self.inference = inference.channel(settings.inference)
         resources.callback(self.connection.close)
         resources.push_async_callback(self.catalog.close)
+        resources.push_async_callback(self.inference.close)
 
-    def services(self) -> Sequence[Service]:
+    async def services(self) -> Sequence[Service]:
         """Return every service: the one table of them."""
-        return (self._uploads(), self._videos())
+        return (self._uploads(), self._videos(), self._scenes(), await self._search(), self._people())
 
     def _uploads(self) -> Service:
         settings = self._settings
@@ -101,6 +120,41 @@ class Process:
         name = video_service_pb2.DESCRIPTOR.services_by_name["VideoService"].full_name
         return Service(name, add_VideoServiceServicer_to_server, servicer)
 
+    def _scenes(self) -> Service:
+        servicer = SceneService(self.catalog, self.objects, self.pages, self.clock)
+        name = scene_service_pb2.DESCRIPTOR.services_by_name["SceneService"].full_name
+        return Service(name, add_SceneServiceServicer_to_server, servicer)
+
+    async def _search(self) -> Service:
+        enter = self._resources.enter_async_context
+        text = BatchedText(await enter(OpenSearchText(self._settings.opensearch)))
+        text_vectors = BatchedVectors(await enter(MilvusVectors(self._settings.milvus_text)))
+        vision_vectors = text_vectors
+        if self._settings.milvus_vision != self._settings.milvus_text:
+            vision_vectors = BatchedVectors(await enter(MilvusVectors(self._settings.milvus_vision)))
+
+        def make(generation: Generation) -> Searcher:
+            try:
+                ranked_by = ranking.load(generation.ranking)
+            except ValueError as error:
+                raise DependencyUnavailable("ranking", f"generation {generation.generation}: {error}") from error
+            encoder = inference.GrpcQueryEncoder(
+                self.inference, text_version=generation.text_model, vision_version=generation.vision_model
+            )
+            self._resources.push_async_callback(encoder.close)
+            return Searcher(self.catalog, text, text_vectors, vision_vectors, encoder, ranked_by, self.clock)
+
+        servicer = SearchService(Searchers(self.catalog, make, self.clock), self.objects, self.pages, self.clock)
+        name = search_service_pb2.DESCRIPTOR.services_by_name["SearchService"].full_name
+        return Service(name, add_SearchServiceServicer_to_server, servicer)
+
+    def _people(self) -> Service:
+        faces = profiles.face_model(self._settings.profile, self._settings.models())
+        photos = inference.GrpcPhotoReader(self.inference, faces_version=faces.version)
+        servicer = PeopleService(self.catalog, self.objects, self.pages, self.clock, photos=photos, faces=faces)
+        name = people_service_pb2.DESCRIPTOR.services_by_name["PeopleService"].full_name
+        return Service(name, add_PeopleServiceServicer_to_server, servicer)
+
 
 async def main(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; NOT_SERVING while the catalogue is away. No store is waited for."""
@@ -111,7 +165,7 @@ async def main(settings: Settings) -> None:
     verifier = TokenVerifier(keys, issuer=settings.token_issuer, audience=settings.token_audience)
     async with AsyncExitStack() as resources:
         process = Process(settings, resources)
-        server = GatewayServer(process.services(), interceptors(verifier))
+        server = GatewayServer(await process.services(), interceptors(verifier))
         server.listen(settings.gateway_listen, settings.credentials())
         await server.start()
         _log.info("listening", address=settings.gateway_listen, profile=settings.profile)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from contextvars import ContextVar
 from dataclasses import dataclass
-
-_TRACEPARENT = re.compile(r"^00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}$")
-_NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +62,3 @@ def new_trace() -> Trace:
     """Return a trace that nobody has begun before."""
     trace_id = secrets.token_hex(16)
     return Trace(trace_id, f"00-{trace_id}-{secrets.token_hex(8)}-01")
-
-
-def parse_trace(traceparent: str) -> Trace:
-    """Return the trace that a W3C header names; a new one when it is absent or malformed."""
-    match = _TRACEPARENT.match(traceparent)
-    if match is None or match[1] == _NO_TRACE or match[2] == _NO_SPAN:
-        return new_trace()
-    return Trace(match[1], traceparent)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
+from pathlib import Path
 
 from contracts.ports import UInt8
+from processors.frames.stage import SampledFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,15 @@ class Picture:
     scene_index: int
     at_ms: int
     load: Callable[[], UInt8]
+
+
+def pictures(
+    frames: Sequence[SampledFrame], paths: Mapping[str, Path], read: Callable[[Path], UInt8]
+) -> tuple[Picture, ...]:
+    """Return sampled frames as pictures, read from the files that ``paths`` names by blob."""
+    return tuple(
+        Picture(frame.blob, frame.scene_index, frame.at_ms, partial(read, paths[frame.blob])) for frame in frames
+    )
 
 
 def by_scene(pictures: Sequence[Picture]) -> Iterator[tuple[int, tuple[Picture, ...]]]:

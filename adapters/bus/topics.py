@@ -47,9 +47,9 @@ async def ensure_topics(bootstrap: str, *, prefix: str, partitions: int, replica
         _check(have, wanted, partitions)
 
 
-async def topics_present(bootstrap: str, *, prefix: str) -> bool:
-    """Return whether every topic is there. Raises DependencyUnavailable when the broker does not answer."""
-    wanted = [f"{prefix}{name}" for name in flow.TOPICS]
+async def topics_present(bootstrap: str, *, prefix: str, names: Iterable[str] = flow.TOPICS) -> bool:
+    """Return whether the topics are there. Raises DependencyUnavailable when the broker does not answer."""
+    wanted = [f"{prefix}{name}" for name in names]
     async with _admin(bootstrap) as admin:
         return len(await _partition_counts(admin, wanted)) == len(wanted)
 

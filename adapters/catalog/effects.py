@@ -47,7 +47,7 @@ async def load_videos(session: AsyncSession, rows: Sequence[VideoRow]) -> list[V
     plans = select(RevisionRow.video_id, RevisionRow.plan_key).join(
         VideoRow, (VideoRow.video_id == RevisionRow.video_id) & (VideoRow.revision == RevisionRow.revision)
     )
-    plan_keys = dict((await session.execute(plans.where(of_current))).tuples().all())
+    plan_keys = dict((await session.execute(plans.where(of_current))).all())
     return [video_of(row, runs.get(row.video_id, ()), plan_keys.get(row.video_id, "")) for row in rows]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 
-from sqlalchemy import select, tuple_, update
+from sqlalchemy import exists, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from adapters.catalog.effects import emit, load_videos, lock_videos
@@ -49,7 +49,8 @@ class Matches(Transactions):
 
     async def videos_with_faces(self, tenant_id: str) -> AsyncIterator[tuple[Video, str]]:
         """Yield (video, manifest key of its ``faces`` run) for every revision that is current or searchable and whose
-        faces ended OK; ``video.revision`` is that revision. Pages; no cursor is open across a ``yield``.
+        faces ended OK, as the tracker or the matcher knows; ``video.revision`` is that revision. Pages; no cursor is
+        open across a ``yield``.
         """
         after = ("", 0)
         while True:
@@ -66,6 +67,10 @@ class Matches(Transactions):
                 StageRunRow.revision == VideoRow.searchable_revision
             )
             place = tuple_(StageRunRow.video_id, StageRunRow.revision)
+            told = (StageRunRow.state == ENDED) & (StageRunRow.outcome == "OK")
+            matched = exists().where(  # the tracker may be slower than the matcher
+                MatchingRow.video_id == StageRunRow.video_id, MatchingRow.revision == StageRunRow.revision
+            )
             query = (
                 select(VideoRow, StageRunRow.revision, StageRunRow.manifest_key)
                 .join(StageRunRow, (StageRunRow.video_id == VideoRow.video_id) & in_use)
@@ -73,8 +78,7 @@ class Matches(Transactions):
                     VideoRow.tenant_id == tenant_id,
                     VideoRow.command.not_in(_GOING),
                     StageRunRow.stage == "faces",
-                    StageRunRow.state == ENDED,
-                    StageRunRow.outcome == "OK",
+                    told | matched,
                     place > after,
                 )
                 .order_by(StageRunRow.video_id, StageRunRow.revision)

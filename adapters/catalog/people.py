@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import delete, func, select, tuple_, update
+from sqlalchemy import delete, exists, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from adapters.catalog.effects import emit, made_before, remember
@@ -25,7 +25,10 @@ class People(Transactions):
     """Reads and writes of people."""
 
     async def create_person(self, person: Person, call: Idempotency, records: Sequence[Record]) -> Person:
-        """Insert a person and photos, raise the gallery version, outbox. PreconditionFailed when a photo was swept."""
+        """Insert a person and photos, raise the gallery version, outbox.
+
+        PreconditionFailed (UPLOAD_CLOSED) when a photo was swept or has served an enrolment.
+        """
 
         async def work(session: AsyncSession) -> Person:
             now_ms = self._now_ms()
@@ -94,7 +97,8 @@ class People(Transactions):
         """Erase a person with photos, vectors and every match from what is shown; return the photos' object keys.
 
         The match rows, which hold ids only and are shown no more, go with ``forget_person``, which also re-emits the
-        scene facts. NotFound, but for a replay, which returns nothing to purge.
+        scene facts. The photos' uploads are closed, so that they are swept if the caller does not purge them.
+        NotFound, but for a replay, which returns nothing to purge.
         """
 
         async def work(session: AsyncSession) -> Sequence[str]:
@@ -107,13 +111,18 @@ class People(Transactions):
                 raise NotFound("person", person_id)
             tenant.gallery_version += 1
             of_person = PhotoRow.person_id == person_id
-            keys = await session.scalars(select(PhotoRow.object_key).where(of_person, PhotoRow.object_key != ""))
-            found = sorted(keys)
+            used = select(PhotoRow.upload_id, PhotoRow.object_key).where(of_person, PhotoRow.object_key != "")
+            photos = (await session.execute(used.order_by(PhotoRow.position))).all()
+            closed = update(UploadRow).where(UploadRow.upload_id.in_([upload_id for upload_id, _ in photos]))
+            await session.execute(
+                closed.values(state=UploadState.EXPIRED, swept=False),
+                execution_options={"synchronize_session": False},
+            )
             await session.execute(delete(PhotoRow).where(of_person))
             await session.delete(row)
             await remember(session, call, person_id, now_ms)
             await emit(session, records, now_ms)
-            return found
+            return [key for _, key in photos]
 
         return await self._write(work)
 
@@ -155,14 +164,20 @@ async def _scene_counts(session: AsyncSession, person_ids: Sequence[str]) -> Map
         .where(ScenePersonRow.person_id.in_(person_ids), VideoRow.command.not_in(_HIDDEN))
         .group_by(ScenePersonRow.person_id)
     )
-    return dict((await session.execute(query)).tuples().all())
+    return dict((await session.execute(query)).all())
 
 
 async def _use_uploads(session: AsyncSession, person: Person, now_ms: int) -> None:
     ids = [photo.upload_id for photo in person.photos]
     mine = (UploadRow.upload_id.in_(ids)) & (UploadRow.tenant_id == person.tenant_id)
-    closed = await session.scalar(select(UploadRow.upload_id).where(mine, UploadRow.state.in_(_CLOSED)).limit(1))
+    served = exists().where(PhotoRow.upload_id == UploadRow.upload_id)
+    unusable = select(UploadRow.upload_id).where(mine, UploadRow.state.in_(_CLOSED) | served)
+    closed = await session.scalar(unusable.order_by(UploadRow.upload_id).limit(1))
     if closed is not None:
-        raise PreconditionFailed(f"the upload {closed!r} is closed", reason="UPLOAD_CLOSED")
+        raise PreconditionFailed(
+            "the upload is closed, or has served an enrolment: upload the photo again",
+            reason="UPLOAD_CLOSED",
+            metadata={"upload_id": closed},
+        )
     query = update(UploadRow).where(mine).values(state=UploadState.COMPLETED, update_ms=now_ms)
     await session.execute(query, execution_options={"synchronize_session": False})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from adapters.inference.batcher import Batcher
+from adapters.batcher import Batcher
 from adapters.inference.codec import MAX_MESSAGE_BYTES, REASON_KEY, from_bytes
 from contracts.errors import (
     DependencyUnavailable,

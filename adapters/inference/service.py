@@ -14,7 +14,7 @@ import grpc
 import structlog
 from prometheus_client import Histogram
 
-from adapters.inference.batcher import Batcher
+from adapters.batcher import Batcher
 from adapters.inference.codec import REASON_KEY, to_bytes
 from adapters.inference.photo import decode
 from contracts.errors import FieldViolation, HeimdexError, InvalidRequest, ModelUnavailable

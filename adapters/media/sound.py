@@ -67,7 +67,8 @@ def read_wav(path: Path) -> Float32:
     """Return the samples of a mono 16-bit WAV as float32 in [-1, 1), shape (n,)."""
     with wave.open(str(path), "rb") as file:
         samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
-    return samples.astype(np.float32) / 32768.0
+    scaled: Float32 = np.multiply(samples, np.float32(1 / 32768), dtype=np.float32)
+    return scaled
 
 
 class _Stretch:

@@ -136,7 +136,7 @@ class Drain:
 
 
 def packets(container: InputContainer, *streams: Any) -> Iterator[Any]:
-    """Yield packets in file order, then an empty one a stream that drains its decoder, also where the file breaks off."""
+    """Yield packets in file order, then an empty one a stream to drain its decoder, also where the file breaks off."""
     try:
         yield from container.demux(*streams)
     except av.error.FFmpegError:

@@ -6,7 +6,7 @@ process (and loads its weights on first use), so a long-lived child keeps it war
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
@@ -16,6 +16,7 @@ from adapters.models.affect import expression, siglip_prompts
 from adapters.models.affect import fake as fake_affect
 from adapters.models.faces import dlib, sface
 from adapters.models.faces import fake as fake_faces
+from adapters.models.faces.image import Box
 from adapters.models.settings import ModelSettings
 from adapters.models.speech import fake as fake_speech
 from adapters.models.speech import faster_whisper as whisper
@@ -23,9 +24,12 @@ from adapters.models.text import bge_m3, e5
 from adapters.models.text import fake as fake_text
 from adapters.models.vision import fake as fake_vision
 from adapters.models.vision import label_bridge, siglip2
-from contracts.ports import AffectModel, FaceModel, SpeechModel, TextEncoder, VisionEncoder
+from contracts.ports import AffectModel, FaceModel, SpeechModel, TextEncoder, UInt8, VisionEncoder
 
 Model = TypeVar("Model")
+
+Detect = Callable[[UInt8], Sequence[Box]]
+"""RGB uint8 (h, w, 3) image -> where its faces are, in pixels."""
 
 PROFILES = ("fake", "small", "production")
 DEFAULT_SETTINGS = ModelSettings()
@@ -41,7 +45,13 @@ class Entry(Generic[Model]):
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A model a task. ``text_dim`` and ``vision_dim`` are the lengths of the vectors."""
+    """A model a task.
+
+    Attributes:
+        text_dim: length of the text vectors.
+        vision_dim: length of the vision vectors.
+        detector: finds faces for ``affect``, which is not to know who they are.
+    """
 
     speech: Entry[SpeechModel]
     text: Entry[TextEncoder]
@@ -50,6 +60,7 @@ class Profile:
     vision_dim: int
     affect: Entry[AffectModel]
     faces: Entry[FaceModel]
+    detector: Callable[[ModelSettings], Detect]
 
 
 TABLE: Mapping[str, Profile] = MappingProxyType(
@@ -62,6 +73,7 @@ TABLE: Mapping[str, Profile] = MappingProxyType(
             vision_dim=12,
             affect=Entry(lambda _: fake_affect.VERSION, lambda _: fake_affect.FakeAffectModel()),
             faces=Entry(lambda _: fake_faces.VERSION, lambda _: fake_faces.FakeFaceModel()),
+            detector=lambda _: fake_faces.FakeFaceModel().boxes,
         ),
         "small": Profile(
             speech=Entry(
@@ -75,8 +87,12 @@ TABLE: Mapping[str, Profile] = MappingProxyType(
                 lambda s: label_bridge.LabelBridge(s.models_dir, threads=s.threads),
             ),
             vision_dim=513,
-            affect=Entry(lambda _: expression.VERSION, lambda s: expression.ExpressionModel(s.threads)),
+            affect=Entry(
+                lambda s: expression.version(dlib.detector(s.faces_model)),
+                lambda s: expression.ExpressionModel(dlib.detector(s.faces_model), threads=s.threads),
+            ),
             faces=Entry(lambda s: dlib.version(s.faces_model), lambda s: dlib.DlibFaces(s.faces_model)),
+            detector=lambda s: dlib.DlibFaces(s.faces_model).boxes,
         ),
         "production": Profile(
             speech=Entry(
@@ -92,6 +108,7 @@ TABLE: Mapping[str, Profile] = MappingProxyType(
                 lambda s: siglip_prompts.SiglipAffect(s.models_dir, device=s.device),
             ),
             faces=Entry(lambda _: sface.VERSION, lambda s: sface.SFace(s.models_dir)),
+            detector=lambda s: sface.SFace(s.models_dir).boxes,
         ),
     }
 )
@@ -144,3 +161,9 @@ def affect_model(name: str, settings: ModelSettings) -> AffectModel:
 def face_model(name: str, settings: ModelSettings) -> FaceModel:
     """Return the process's face model."""
     return profile(name).faces.make(settings)
+
+
+@cache
+def face_detector(name: str, settings: ModelSettings) -> Detect:
+    """Return the process's face detector; it raises ModelUnavailable (transient)."""
+    return profile(name).detector(settings)

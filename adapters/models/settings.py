@@ -17,7 +17,8 @@ class ModelSettings:
 
     Attributes:
         models_dir: folder that ``assets.assemble`` (small) or ``pull`` (production) filled.
-        faces_model: file of the YuNet face detector; None where it is not at hand. Enters the faces version.
+        faces_model: file of the YuNet face detector; None where it is not at hand. Enters the versions of faces and
+            affect.
         threads: CPU threads of one model, >= 1.
         device: ``cpu`` or ``cuda`` (production only). Enters versions: precision differs.
     """
@@ -27,27 +28,30 @@ class ModelSettings:
     threads: int = 1
     device: Device = "cpu"
 
-    def as_strings(self) -> dict[str, str]:
-        """Return what ``from_strings`` reads, for ``Job.settings``."""
-        return {
-            "models_dir": str(self.models_dir),
-            "faces_model": str(self.faces_model or ""),
-            "threads": str(self.threads),
-            "device": self.device,
-        }
 
-    @classmethod
-    def from_strings(cls, strings: Mapping[str, str]) -> ModelSettings:
-        """Return settings from ``as_strings``, or from any mapping with some of its keys.
+def to_mapping(profile: str, settings: ModelSettings) -> dict[str, str]:
+    """Return what ``from_mapping`` reads, for ``Job.settings``: profile, models_dir, faces_model, threads, device."""
+    return {
+        "profile": profile,
+        "models_dir": str(settings.models_dir),
+        "faces_model": str(settings.faces_model or ""),
+        "threads": str(settings.threads),
+        "device": settings.device,
+    }
 
-        Raises: ValueError (permanent) when a value is none that can be.
-        """
-        threads, device = int(strings.get("threads") or 1), strings.get("device") or "cpu"
-        if threads < 1 or device not in DEVICES:
-            raise ValueError(f"threads must be >= 1 and device one of {DEVICES}, got {threads} and {device!r}")
-        return cls(
-            models_dir=Path(strings.get("models_dir") or "models"),
-            faces_model=Path(strings["faces_model"]) if strings.get("faces_model") else None,
-            threads=threads,
-            device=device,
-        )
+
+def from_mapping(mapping: Mapping[str, str]) -> tuple[str, ModelSettings]:
+    """Return profile and settings from ``to_mapping``, whatever else the mapping holds.
+
+    Raises: KeyError, ValueError (permanent) when a value is missing or none that can be.
+    """
+    threads, device = int(mapping["threads"]), mapping["device"]
+    if threads < 1 or device not in DEVICES:
+        raise ValueError(f"threads must be >= 1 and device one of {DEVICES}, got {threads} and {device!r}")
+    settings = ModelSettings(
+        models_dir=Path(mapping["models_dir"]),
+        faces_model=Path(mapping["faces_model"]) if mapping["faces_model"] else None,
+        threads=threads,
+        device=device,
+    )
+    return mapping["profile"], settings

@@ -6,6 +6,7 @@ the gate was there; then all stores again. Each step may be repeated: a crash an
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 import structlog
@@ -24,6 +25,9 @@ LONGEST_PUT_S = 60.0
 """Longest that a worker may take from its last look at the gate to the end of what it writes then."""
 
 LEASE_WAIT_S = LEASE_TTL_S + LONGEST_PUT_S
+
+_AT_ONCE = 4
+"""Videos that are removed from the stores at the same time; waiting for leases is not counted."""
 
 _log = structlog.get_logger()
 
@@ -58,6 +62,7 @@ class Eraser:
         self._leases = leases
         self._clock = clock
         self._lease_wait_s = lease_wait_s
+        self._at_once = asyncio.Semaphore(_AT_ONCE)
 
     async def handle(self, record: Record) -> None:
         """Erase a video. Raises BadArtifact and other permanent errors; what time heals is waited for."""
@@ -96,15 +101,27 @@ class Eraser:
 
     async def _empty(self, tenant_id: str, video_id: str) -> None:
         """Remove the video from every store."""
+        async with self._at_once:
+            await self._empty_indices(tenant_id, video_id)
+            await self._objects.purge(ids.video_prefix(tenant_id, video_id))
+
+    async def _empty_indices(self, tenant_id: str, video_id: str) -> None:
         for index, collections in (await self._vector_stores()).items():
             for collection in collections:
                 await index.delete_video(collection, tenant_id, video_id)
         for text_index in await self._text_indices():
             await self._text.delete_video(text_index, tenant_id, video_id)
-        await self._objects.purge(ids.video_prefix(tenant_id, video_id))
 
     async def _verify(self, tenant_id: str, video_id: str) -> None:
         """Read back. Raises DependencyUnavailable, after removing again, while anything is left."""
+        async with self._at_once:
+            left = await self._left(tenant_id, video_id)
+            if left:
+                await self._empty_indices(tenant_id, video_id)
+                raise DependencyUnavailable("stores", f"not yet gone from {', '.join(left)}")
+
+    async def _left(self, tenant_id: str, video_id: str) -> list[str]:
+        """Return the stores that still had something of the video."""
         left: list[str] = []
         for index, collections in (await self._vector_stores()).items():
             for collection in collections:
@@ -115,12 +132,11 @@ class Eraser:
             await self._text.refresh(text_index)
             if await self._text.count(text_index, tenant_id, video_id):
                 left.append(text_index)
-        async for _ in self._objects.list(ids.video_prefix(tenant_id, video_id)):
-            left.append("objects")
-            break
-        if left:
-            await self._empty(tenant_id, video_id)
-            raise DependencyUnavailable("stores", f"not yet gone from {', '.join(left)}")
+        prefix = ids.video_prefix(tenant_id, video_id)
+        for bucket, what in ((self._objects, "objects"), (self._leases, "leases")):
+            if await bucket.purge(prefix):  # a listing would show neither old versions nor open uploads
+                left.append(what)
+        return left
 
     async def _finish(self, tenant_id: str, video_id: str) -> None:
         scene_ids = await self._catalog.video_scene_ids(tenant_id, video_id)

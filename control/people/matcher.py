@@ -5,6 +5,7 @@ It works on whatever is true when it looks, so the order of events and repetitio
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -13,7 +14,7 @@ import structlog
 from google.protobuf.message import DecodeError, Message
 
 from contracts import codec, ids, plan
-from contracts.catalog import Catalog, Person
+from contracts.catalog import Catalog, Match, Person
 from contracts.errors import BadArtifact, HeimdexError, NotFound
 from contracts.ports import Clock, FaceModel, Float32, Objects, Record
 from contracts.work import has_result, read_artifact
@@ -95,17 +96,19 @@ class Matcher:
         if found is None:
             return
         tracks, cuts = found
-        gallery_version, people = await self._catalog.gallery(tenant_id)
-        seen, face_frames = _seen(tracks, cuts, video_id)
-        changed = await self._catalog.write_matches(
-            tenant_id,
-            video_id,
-            revision,
-            gallery_version=gallery_version,
-            matches=find_people(seen, face_frames, _known(people, tracks), self._faces),
-            now_ms=self._clock.now_ms(),
-        )
-        _log.info("matched", tenant_id=tenant_id, video_id=video_id, revision=revision, changed=len(changed))
+        while True:
+            version, people = await self._catalog.gallery(tenant_id)
+            changed = await self._catalog.write_matches(
+                tenant_id,
+                video_id,
+                revision,
+                gallery_version=version,
+                matches=await asyncio.to_thread(_matches, tracks, cuts, video_id, people, self._faces),
+                now_ms=self._clock.now_ms(),
+            )
+            _log.info("matched", tenant_id=tenant_id, video_id=video_id, revision=revision, changed=len(changed))
+            if (await self._catalog.tenant(tenant_id)).gallery_version == version:
+                return  # who is enrolled from now on is looked for by that enrolment, which finds this video matched
 
     async def _artifacts(
         self, tenant_id: str, video_id: str, revision: int
@@ -138,6 +141,17 @@ def _parse(message: Parsed, body: bytes) -> Parsed:
     except DecodeError as error:
         raise BadArtifact(f"unreadable {message.DESCRIPTOR.name}") from error
     return message
+
+
+def _matches(
+    tracks: artifact_pb2.FaceTracks,
+    cuts: artifact_pb2.SceneCuts,
+    video_id: str,
+    people: Sequence[Person],
+    model: FaceModel,
+) -> tuple[Match, ...]:
+    seen, face_frames = _seen(tracks, cuts, video_id)
+    return find_people(seen, face_frames, _known(people, tracks), model) if seen else ()
 
 
 def _seen(

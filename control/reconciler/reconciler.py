@@ -13,6 +13,7 @@ from contracts.catalog import Catalog, Upload, Video, VideoState
 from contracts.errors import BadArtifact, HeimdexError, NotFound
 from contracts.ports import Clock, Objects, Record
 from control.reconciler.missing import Found, facts_to_repeat
+from control.reconciler.tries import forgotten, tries
 from heimdex.events.v1 import context_pb2, manifest_pb2
 
 EVERY_S = 60.0
@@ -21,8 +22,15 @@ STALLED_S = 600.0
 waits for its turn behind others is given twice what it would have had once, which costs nothing."""
 
 STUCK_COMPLETION_S = 300.0
-LOOK_AGAIN_S = 3600.0
-"""An erased video is looked through once more after that: by then no signed URL and no run can bring anything back."""
+LOOK_AGAIN_S = 6 * 3600.0
+"""An erased video is looked through once more after that: by then no signed URL and no run can bring anything back.
+Of a 60-minute video the longest run may take 4 hours (settled question 8)."""
+
+QUIET_S = 86_400.0
+"""In a video that has ended and was without change for so long nobody is at work."""
+
+BLOBS_EVERY_S = 86_400.0
+_PAGE = 20
 
 _log = structlog.get_logger()
 
@@ -45,18 +53,19 @@ class Reconciler:
         self._clock = clock
         self._every_s = every_s
         self._stalled_s = stalled_s
-        self._turn_s: float | None = None
+        self._tick_s: float | None = None
+        self._blobs_after = ""
+        self._blobs_due_s = 0.0
 
     async def run(self) -> None:
         """Sweep until cancelled; no error ends it."""
         while True:
             await self.sweep()
-            self._turn_s = self._clock.monotonic_s()
             await self._clock.sleep(self._every_s)
 
     def healthy(self) -> bool:
-        """Return False when a sweep does not end."""
-        return self._turn_s is None or self._clock.monotonic_s() - self._turn_s < 10 * self._every_s
+        """Return False when one piece of a sweep does not end; a store that is away makes it slow, no more."""
+        return self._tick_s is None or self._clock.monotonic_s() - self._tick_s < 10 * self._every_s
 
     async def sweep(self) -> None:
         """Do everything once; what fails is tried again in the next turn."""
@@ -64,11 +73,13 @@ class Reconciler:
             ("uploads", self._sweep_uploads),
             ("stalled", self._move_stalled),
             ("erased", self._look_again),
+            ("blobs", self._sweep_blobs),
             ("prune", self._prune),
         ):
             await self._attempt(what, work)
 
     async def _attempt(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
+        self._tick_s = self._clock.monotonic_s()
         try:
             await work()
         except HeimdexError as error:
@@ -83,12 +94,12 @@ class Reconciler:
         if reopened := await self._catalog.reopen_stuck(now_ms - round(STUCK_COMPLETION_S * 1000)):
             _log.info("uploads reopened", uploads=reopened)
         for upload in await self._catalog.expire_uploads(now_ms):
-            await self._sweep_upload(upload)
+            await self._attempt("upload", partial(self._sweep_upload, upload))
 
     async def _sweep_upload(self, upload: Upload) -> None:
-        if upload.multipart_id:
-            await self._objects.abort_multipart(upload.object_key, upload.multipart_id)
-        await self._objects.purge(upload.object_key)
+        """Remove what was uploaded; of a video also the plan of a completion that did not get to its end."""
+        video = upload.video_id and ids.video_prefix(upload.tenant_id, upload.video_id)
+        await self._objects.purge(video or upload.object_key)
         await self._catalog.mark_swept([upload.upload_id])
         _log.info("upload swept", tenant_id=upload.tenant_id, upload_id=upload.upload_id, state=upload.state)
 
@@ -103,6 +114,32 @@ class Reconciler:
         if videos:
             await self._catalog.emit([facts.deletion_requested(v.tenant_id, v.video_id, now_ms) for v in videos])
             await self._catalog.mark_erased_swept([video.video_id for video in videos])
+
+    async def _sweep_blobs(self) -> None:
+        """Clear away the blobs of tries that came to nothing: some videos a turn, every video once a day."""
+        now_s = self._clock.monotonic_s()
+        if now_s < self._blobs_due_s:
+            return
+        before_ms = self._clock.now_ms() - round(QUIET_S * 1000)
+        videos = await self._catalog.indexed_between(self._blobs_after, before_ms, limit=_PAGE)
+        for video in videos:
+            await self._attempt("blobs", partial(self._sweep_tries, video))
+            self._blobs_after = video.video_id
+        if len(videos) < _PAGE:
+            self._blobs_after, self._blobs_due_s = "", now_s + BLOBS_EVERY_S
+
+    async def _sweep_tries(self, video: Video) -> None:
+        tenant_id, video_id = video.tenant_id, video.video_id
+        prefix = f"{ids.video_prefix(tenant_id, video_id)}stage/"
+        made = tries(tenant_id, video_id, [info.key async for info in self._objects.list(prefix)])
+        runs = sorted({(one.noun, one.spec) for one in made})
+        found = [await self._manifest(video, noun, spec) for noun, spec in runs]
+        left = forgotten(tenant_id, video_id, made, [entry.manifest for entry in found if entry is not None])
+        if not left or (await self._catalog.get_video(tenant_id, video_id)).update_ms != video.update_ms:
+            return  # what begins now puts blobs that were not listed
+        for unnamed in left:
+            await self._objects.purge(unnamed)
+        _log.info("blobs swept", tenant_id=tenant_id, video_id=video_id, tries=len(left))
 
     # ----------------------------------------------------------------------------------------------- stalled
 

@@ -22,7 +22,7 @@ _RENEW_S = 3.0
 _IDLE_S = 0.1
 _LOOK_S = 5.0  # looks at the outbox this often even where the catalogue says that nothing changed
 _PAUSE_S = 1.0
-_DEAD_AFTER_S = 60.0  # one send may wait 30 s for its acknowledgement
+_DEAD_AFTER_S = 120.0  # one send may wait 30 s for its acknowledgement, and as long to end and to begin a connection
 
 _log = structlog.get_logger()
 
@@ -41,18 +41,24 @@ class Relay:
         self._seen: int | None = None
         self._looked_s = 0.0
         self._tick_s: float | None = None
+        self._stopping = False
 
     async def run(self) -> None:
-        """Relay until cancelled; no error of catalogue or bus ends it."""
+        """Relay until ``stop``; no error of catalogue or bus ends it."""
         renewal = asyncio.create_task(self._keep_lease())
         try:
-            while True:
+            while not self._stopping:
                 self._tick()
                 await self._clock.sleep(await self._turn())
+            await self._send_rest()
         finally:
             renewal.cancel()
             await asyncio.wait({renewal})
             await self._give_back()
+
+    async def stop(self) -> None:
+        """Ask it to end, once what is pending was sent."""
+        self._stopping = True
 
     def healthy(self) -> bool:
         """Return False when the loop stands still."""
@@ -73,6 +79,14 @@ class Relay:
             return _IDLE_S
         self._seen = None
         return _PAUSE_S
+
+    async def _send_rest(self) -> None:
+        """Send what those who stopped before have written last; what fails leaves with the next start."""
+        try:
+            while self._leads() and await self._relay():
+                pass
+        except HeimdexError as error:
+            _log.warning("not relayed", reason=error.reason, error=error.message)
 
     async def _changed(self) -> bool:
         """Return whether the outbox is worth a look."""

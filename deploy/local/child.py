@@ -25,7 +25,7 @@ _PR_SET_PDEATHSIG: Final = 1
 _CLONE_NEWUSER: Final = 0x10000000
 _POLL_S: Final = 0.2
 _OPEN_FILES: Final = 65536
-_STAND_IN_UID: Final = 1000  # any but 0
+_STAND_IN_ID: Final = 65534  # nobody: any but 0, and one that has a name everywhere, for programs that ask for it
 
 
 def die_with_parent() -> None:
@@ -54,8 +54,8 @@ def leave_root() -> None:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error), "unshare")
     Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
-    Path("/proc/self/uid_map").write_text(f"{_STAND_IN_UID} {uid} 1", encoding="ascii")
-    Path("/proc/self/gid_map").write_text(f"{_STAND_IN_UID} {gid} 1", encoding="ascii")
+    Path("/proc/self/uid_map").write_text(f"{_STAND_IN_ID} {uid} 1", encoding="ascii")
+    Path("/proc/self/gid_map").write_text(f"{_STAND_IN_ID} {gid} 1", encoding="ascii")
 
 
 def raise_file_limit() -> None:

@@ -13,6 +13,7 @@ import typer
 from deploy.local.failure import DeployError
 
 _EXIT_UNAVAILABLE: Final = 5
+_EXIT_INTERRUPTED: Final = 130  # as shells say it
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 HomeOption = Annotated[
@@ -137,9 +138,8 @@ def doctor(home: HomeOption = None) -> None:
     with _taught():
         findings = examine(home_at(home))
     for finding in findings:
-        typer.echo(f"{'ok ' if finding.is_well else 'BAD'} {finding.name:<18} {finding.seen}")
-        if not finding.is_well:
-            typer.echo(f"    -> {finding.remedy}")
+        told = finding.seen if finding.is_well else f"{finding.seen}; {finding.remedy}"
+        typer.echo(f"{'ok ' if finding.is_well else 'BAD'} {finding.name:<18} {told}")
     if not all(finding.is_well for finding in findings):
         raise typer.Exit(_EXIT_UNAVAILABLE)
 
@@ -211,9 +211,15 @@ def _duration_s(text: str) -> int:
 
 @contextmanager
 def _taught() -> Iterator[None]:
-    """Turn a DeployError into its one line and the exit code for `unavailable`."""
+    """Turn what went wrong into one line and an exit code."""
     try:
         yield
     except DeployError as error:
         typer.echo(f"heimdex: {error}", err=True)
         raise typer.Exit(_EXIT_UNAVAILABLE) from error
+    except OSError as error:  # no space, no permission
+        typer.echo(f"heimdex: {error}; see `heimdex doctor`", err=True)
+        raise typer.Exit(_EXIT_UNAVAILABLE) from error
+    except KeyboardInterrupt as error:
+        typer.echo("heimdex: interrupted; run it again to go on", err=True)
+        raise typer.Exit(_EXIT_INTERRUPTED) from error

@@ -19,7 +19,7 @@ class Process:
         live: Answers while the process is not stuck; it is killed when this keeps failing.
         ports: The listeners it opens, by name; the first is the one people ask for.
         stop_rank: `down` stops lower ranks first, those of one rank together.
-        memory_bound_bytes: Resident memory above which the watchdog restarts it.
+        memory_bound_bytes: Memory of its own (mapped files apart) above which the watchdog restarts it.
         is_server: One of the backing servers (else one of Heimdex's own processes).
         after: Names of processes that must be ready before this one starts, also when it is started again.
         environment: What it gets beyond the manager's own environment.

@@ -46,6 +46,7 @@ _APPS: Final = (
 MIGRATE: Final = ("adapters.catalog.migrate",)
 MODELS: Final = "adapters.models.assets"  # and the folder they go into
 PREPARE: Final = ("control", "topics")
+PREPARE_NEEDS: Final = ("kafka", "objects")
 
 
 def table(home: Home, config: Config | None = None, places: ServerTrees | None = None) -> tuple[Process, ...]:

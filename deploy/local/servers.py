@@ -118,6 +118,7 @@ def _kafka_java(home: Home, trees: ServerTrees) -> tuple[str, ...]:
         "-XX:TieredStopAtLevel=1",
         "-Xss512k",
         "-XX:+ExitOnOutOfMemoryError",
+        "-XX:-UsePerfData",  # no files in /tmp
         f"-Dlog4j2.configurationFile={(home.conf / 'kafka' / 'log4j2.properties').relative_to(home.root)}",
         "-cp",
         f"{trees.kafka / 'lib'}/*",
@@ -173,12 +174,14 @@ def _opensearch(home: Home, config: Config, trees: ServerTrees) -> Process:
         "-XX:MaxDirectMemorySize=128m",
         "-XX:+UseSerialGC",
         "-XX:+ExitOnOutOfMemoryError",
+        "-XX:-UsePerfData",  # no files in /tmp
         f"-javaagent:{tree}/agent/opensearch-agent.jar",
         "--add-opens=java.base/java.nio=ALL-UNNAMED",
         "-Djna.nosys=true",
         "-Djava.locale.providers=SPI,CLDR",
         f"-Djava.io.tmpdir={scratch}",
         "-Dlog4j2.disable.jmx=true",
+        "-Dlog4j.shutdownHookEnabled=false",  # OpenSearch ends its log itself, after everything else
         f"-Dopensearch.path.home={tree}",
         f"-Dopensearch.path.conf={conf}",
         "-Dopensearch.distribution.type=zip",

@@ -21,7 +21,7 @@ from deploy.local.leftovers import end_leftovers
 from deploy.local.machine import require_platform
 from deploy.local.ports import LOOPBACK
 from deploy.local.process import Process
-from deploy.local.processes import MIGRATE, MODELS, PREPARE, module_command, table
+from deploy.local.processes import MIGRATE, MODELS, PREPARE, PREPARE_NEEDS, module_command, table
 from deploy.local.provision import cache_folder, provision
 from deploy.local.servers import configure
 from deploy.local.supervisor import WATCHDOG, Managed, Supervisor
@@ -29,8 +29,8 @@ from deploy.local.supervisor import WATCHDOG, Managed, Supervisor
 DEFAULT_TENANT: Final = "default"
 CLIENT_TOKEN_TTL_S: Final = 30 * 24 * 3600  # renewed by every `up`
 _READY_TIMEOUT_S: Final = 180
+_STARTS: Final = 5  # of a process that ends each time: the next will go no better
 _POLL_S: Final = 0.2
-_LOG_TAIL_LINES: Final = 3
 
 Say = Callable[[str], None]
 
@@ -49,6 +49,8 @@ class Options:
 def up(home: Home, options: Options, say: Say) -> Config:
     """Bring the home's stack up and return its config when every process is ready.
 
+    Interrupted, it stops what it has started.
+
     Raises:
         DeployError: Something keeps it from coming up; what did come up is left running, to be looked at.
     """
@@ -66,14 +68,20 @@ def up(home: Home, options: Options, say: Say) -> Config:
         create_keys(home)
         if was_running:
             _require_free_ports(processes, manager.processes())
+            _bring_up(home, manager, processes, say)
         else:
             for name in end_leftovers(home):
                 say(f"ended {name}, left behind by an earlier manager")
             manager.forget()
             _require_free_ports(processes, {})
-            configure(home, config, places)
-            manager.launch(table(home, config, places))
-        _bring_up(home, manager, processes, say)
+            try:
+                configure(home, config, places)
+                manager.launch(table(home, config, places))
+                _bring_up(home, manager, processes, say)
+            except KeyboardInterrupt:
+                say("interrupted")
+                _halt(home, manager, say)
+                raise
         if not options.servers_only:
             _write_client_file(home, config)
     return config
@@ -82,22 +90,27 @@ def up(home: Home, options: Options, say: Say) -> Config:
 def down(home: Home, say: Say) -> None:
     """Stop the home's stack in order: door, stages, commit, control, then the servers; nothing is left behind."""
     require_config(home)
+    home.create()  # its folder of process records may have been cleared away
     with _alone(home):
         manager = Supervisor(home)
-        if manager.is_running():
-            manager.stop([WATCHDOG], _READY_TIMEOUT_S)
-            for together in _by_rank(table(home)):
-                running = {name for name, managed in manager.processes().items() if managed.is_up}
-                names = [process.name for process in together if process.name in running]
-                if names:
-                    say(f"stopping {', '.join(names)}")
-                    manager.stop(names, max(process.stop_wait_s for process in together) + 10)
-            manager.shut_down()
-        else:
-            manager.forget()
+        if not manager.is_running():
             say("not running")
-        for name in end_leftovers(home):
-            say(f"ended {name}, left behind")
+        _halt(home, manager, say)
+
+
+def _halt(home: Home, manager: Supervisor, say: Say) -> None:
+    if manager.is_running():
+        manager.stop([WATCHDOG], _READY_TIMEOUT_S)
+        for together in _by_rank(table(home)):
+            running = {name for name, managed in manager.processes().items() if managed.is_up}
+            names = [process.name for process in together if process.name in running]
+            if names:
+                say(f"stopping {', '.join(names)}")
+                manager.stop(names, max(process.stop_wait_s for process in together) + 10)
+        manager.shut_down()
+    manager.forget()
+    for name in end_leftovers(home):
+        say(f"ended {name}, left behind")
 
 
 def run_once(home: Home, name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -107,8 +120,7 @@ def run_once(home: Home, name: str, arguments: Sequence[str], environment: Mappi
         DeployError: It fails; with the last line it said.
     """
     log = home.logs / f"{name}.log"
-    with log.open("ab") as stream:
-        start = stream.tell()
+    with log.open("wb") as stream:
         done = subprocess.run(
             module_command(*arguments),
             env=inherited() | dict(environment),
@@ -119,48 +131,71 @@ def run_once(home: Home, name: str, arguments: Sequence[str], environment: Mappi
             check=False,
         )
     if done.returncode != 0:
-        said = log.read_bytes()[start:].decode(errors="replace").strip().splitlines()
-        raise DeployError(f"{name} failed: {said[-1] if said else f'exit status {done.returncode}'}", f"see {log}")
+        raise DeployError(f"{name} failed: {_last_line(home, name)}", f"see {log}")
 
 
 def _bring_up(home: Home, manager: Supervisor, processes: list[Process], say: Say) -> None:
+    progress = _Progress(home, manager, say)
     servers = [process for process in processes if process.is_server]
     apps = [process for process in processes if not process.is_server]
     manager.start([process.name for process in servers])
     if apps:
         shared = apps[0].environment  # both while the servers come up
-        _run_and_say(home, "migrate", MIGRATE, shared, say)
-        _run_and_say(home, "models", (MODELS, shared["HEIMDEX_MODELS_DIR"]), shared, say)
-    _wait_ready(home, manager, servers, say)
-    if apps:
-        _run_and_say(home, "prepare", PREPARE, apps[0].environment, say)
-        manager.start([process.name for process in apps])
-        _wait_ready(home, manager, apps, say)
+        progress.run("migrate", MIGRATE, shared)
+        progress.run("models", (MODELS, shared["HEIMDEX_MODELS_DIR"]), shared)
+        progress.wait_ready([server for server in servers if server.name in PREPARE_NEEDS])
+        progress.run("prepare", PREPARE, shared)
+        manager.start([process.name for process in apps])  # each waits by itself for the servers that it needs
+    progress.wait_ready(processes)
     manager.start([WATCHDOG])
 
 
-def _run_and_say(home: Home, name: str, arguments: Sequence[str], environment: Mapping[str, str], say: Say) -> None:
-    started = time.monotonic()
-    run_once(home, name, arguments, environment)
-    say(f"{name:<14} done     {time.monotonic() - started:5.1f} s")
+class _Progress:
+    """Waits for one thing after the other and says what has come to be, each once."""
 
+    def __init__(self, home: Home, manager: Supervisor, say: Say) -> None:
+        self._home, self._manager, self._say = home, manager, say
+        self._started_s = time.monotonic()
+        self._ready: set[str] = set()
+        self._starts: dict[str, set[float]] = {}
 
-def _wait_ready(home: Home, manager: Supervisor, processes: list[Process], say: Say) -> None:
-    started = time.monotonic()
-    waiting = {process.name: process for process in processes}
-    while waiting:
-        for name, process in list(waiting.items()):
-            if process.ready():
-                say(f"{name:<14} ready    {time.monotonic() - started:5.1f} s")
-                del waiting[name]
-        if waiting and time.monotonic() - started > _READY_TIMEOUT_S:
-            name = next(iter(waiting))
-            state = manager.processes()[name]
-            why = f"{state.state.lower()} {state.note}".strip()
-            message = f"{name} is not ready after {_READY_TIMEOUT_S} s ({why}): {_last_line(home, name)}"
-            raise DeployError(message, f"see `heimdex logs {name}`; `heimdex down` stops the rest")
-        if waiting:
-            time.sleep(_POLL_S)
+    def run(self, name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Run one of Heimdex's modules to its end. Raises DeployError."""
+        run_once(self._home, name, arguments, environment)
+        self._tell(name, "done")
+
+    def wait_ready(self, processes: Iterable[Process]) -> None:
+        """Return when each of the processes is ready. Raises DeployError: one is too late, or ends again and again."""
+        deadline = time.monotonic() + _READY_TIMEOUT_S
+        waiting = [process for process in processes if process.name not in self._ready]
+        while waiting:
+            for process in list(waiting):
+                if process.ready():
+                    self._tell(process.name, "ready")
+                    self._ready.add(process.name)
+                    waiting.remove(process)
+            managed = self._manager.processes()
+            for process in waiting:
+                self._require_hope(managed[process.name], is_late=time.monotonic() > deadline)
+            if waiting:
+                time.sleep(_POLL_S)
+
+    def _require_hope(self, managed: Managed, *, is_late: bool) -> None:
+        starts = self._starts.setdefault(managed.name, set())
+        starts.add(managed.started_s)
+        if managed.state == "BACKOFF" and len(starts) >= _STARTS:
+            problem = f"{managed.name} ends as soon as it is started"
+        elif is_late:
+            problem = f"{managed.name} is not ready after {_READY_TIMEOUT_S} s"
+        else:
+            return
+        why = f" ({managed.note})" if managed.note else ""
+        said = _last_line(self._home, managed.name)
+        remedy = f"see `heimdex logs {managed.name}`; `heimdex down` stops the rest"
+        raise DeployError(f"{problem}{why}: {said}", remedy)
+
+    def _tell(self, name: str, what: str) -> None:
+        self._say(f"{name:<14} {what:<8} {time.monotonic() - self._started_s:5.1f} s")
 
 
 def _require_free_ports(processes: Iterable[Process], managed: Mapping[str, Managed]) -> None:

@@ -37,11 +37,21 @@ MANAGER: Final = "0-manager"  # first among the leftovers, so that it starts not
 
 @dataclass(frozen=True)
 class Managed:
-    """What the manager says of one process."""
+    """What the manager says of one process.
+
+    Attributes:
+        name: As in the table of processes.
+        state: In supervisord's words.
+        pid: 0 when it does not run.
+        started_s: When it was last started, Unix seconds; 0 for never.
+        uptime_s: 0 when it does not run.
+        note: Why it does not run, where that is known.
+    """
 
     name: str
     state: str
     pid: int
+    started_s: float
     uptime_s: float
     note: str
 
@@ -106,6 +116,7 @@ class Supervisor:
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for whoever starts it
             check=False,
         )
         deadline = time.monotonic() + _START_TIMEOUT_S
@@ -126,6 +137,7 @@ class Supervisor:
                 name=item["name"],
                 state=item["statename"],
                 pid=item["pid"],
+                started_s=float(item["start"]),
                 uptime_s=float(item["now"] - item["start"]) if item["pid"] else 0.0,
                 note=item["spawnerr"] or (f"exit status {item['exitstatus']}" if item["exitstatus"] else ""),
             )

@@ -36,20 +36,20 @@ class Judge:
     failures: dict[str, int] = field(default_factory=dict)
     seen_live: dict[str, int] = field(default_factory=dict)
 
-    def verdict(self, process: Process, managed: Managed, *, is_live: bool, resident_bytes: int) -> str:
+    def verdict(self, process: Process, managed: Managed, *, is_live: bool, held_bytes: int) -> str:
         """Return why the process is to be killed now, or an empty string.
 
         Args:
             process: Its row of the table.
             managed: What the manager says of it.
             is_live: What its probe just said.
-            resident_bytes: Its resident memory.
+            held_bytes: Its memory but for mapped files.
         """
         if managed.state not in {"RUNNING", "STARTING"}:
             self.failures.pop(process.name, None)
             return ""
-        if resident_bytes > process.memory_bound_bytes:
-            return f"{resident_bytes // 1_000_000} MB of memory, bound {process.memory_bound_bytes // 1_000_000} MB"
+        if held_bytes > process.memory_bound_bytes:
+            return f"{held_bytes // 1_000_000} MB of memory, bound {process.memory_bound_bytes // 1_000_000} MB"
         if is_live:
             self.failures.pop(process.name, None)
             self.seen_live[process.name] = managed.pid
@@ -63,10 +63,11 @@ class Judge:
         return f"no sign of life in {count} probes"
 
 
-def resident_bytes(pid: int) -> int:
-    """Return a process's resident memory; 0 when it is gone."""
+def held_bytes(pid: int) -> int:
+    """Return the memory a process holds for itself; 0 when it is gone. Mapped files are the kernel's to reclaim."""
     try:
-        return int(psutil.Process(pid).memory_info().rss)
+        memory = psutil.Process(pid).memory_info()
+        return int(memory.rss - memory.shared)
     except psutil.Error:
         return 0
 
@@ -75,10 +76,10 @@ def look(home: Home, manager: Supervisor, processes: tuple[Process, ...], judge:
     """Probe every process once and kill those that deserve it."""
     managed = manager.processes()
     for process in processes:
-        state = managed[process.name]
-        if not state.pid or waiting_for(home, process.name):
+        state = managed.get(process.name)
+        if state is None or not state.pid or waiting_for(home, process.name):
             continue
-        reason = judge.verdict(process, state, is_live=process.live(), resident_bytes=resident_bytes(state.pid))
+        reason = judge.verdict(process, state, is_live=process.live(), held_bytes=held_bytes(state.pid))
         if reason:
             print(f"killing {process.name} (pid {state.pid}): {reason}", flush=True)
             kill_group(state.pid)

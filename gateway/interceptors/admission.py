@@ -11,8 +11,9 @@ from gateway import identity
 from gateway.interceptors.around import Around, Call
 
 UNARY, STREAM = "unary", "stream"
-LIMITS: Mapping[str, int] = {UNARY: 256, "SearchScenes": 128, "WatchVideo": 1024, "WatchVideos": 256, STREAM: 128}
-"""Class -> calls at once of a process: streams have one each by name, since watches are cheap and long."""
+LIMITS: Mapping[str, int] = {UNARY: 256, "SearchScenes": 256, "WatchVideo": 1024, "WatchVideos": 256, STREAM: 128}
+"""Class -> calls at once of a process. Streams have one each by name: watches are cheap and long, and a hundred of one
+tenant may search at once."""
 TENANT_SHARE = 0.5
 
 

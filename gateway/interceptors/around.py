@@ -87,8 +87,13 @@ class Around(grpc.aio.ServerInterceptor, ABC):
         return stream
 
     async def _send(self, frames: Any, context: Any) -> None:
+        begun = False
         async with aclosing(frames):
             async for frame in frames:
+                if not begun:
+                    # By themselves: else they go with the first frame, and a status cannot follow one that is stuck.
+                    await context.send_initial_metadata(())
+                    begun = True
                 try:
                     async with asyncio.timeout(self._write_timeout_s):
                         await context.write(frame)

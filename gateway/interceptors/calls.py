@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Final
 
 import structlog
+from opentelemetry import trace
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Counter, Gauge, Histogram
 
 from gateway import identity
+from gateway.identity import Trace
 from gateway.interceptors.around import Around, Call
 
+_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _CALLS = Counter("heimdex_gateway_calls_total", "Calls that have ended, by gRPC code.", ("method", "code"))
 _OPEN = Gauge("heimdex_gateway_calls_open", "Calls under way.", ("method",))
-_SECONDS = Histogram("heimdex_gateway_call_seconds", "Seconds of a unary call.", ("method",))
+_SECONDS = Histogram("heimdex_gateway_call_seconds", "Seconds of a call to its end.", ("method",), buckets=_BUCKETS)
+
+_W3C = TraceContextTextMapPropagator()
+# Without a provider, which a process has when OTEL_EXPORTER_OTLP_ENDPOINT is set, spans record nothing.
+_TRACER = trace.get_tracer("heimdex.gateway")
 
 
 class Calls(Around):
@@ -23,23 +32,43 @@ class Calls(Around):
     @asynccontextmanager
     async def around(self, call: Call) -> AsyncIterator[None]:
         """Begin or continue the trace; count and time the call."""
-        trace = identity.parse_trace(call.metadata.get("traceparent", ""))
-        identity.enter_trace(trace)
         name = call.method.rpartition("/")[2]
         start_s = time.monotonic()
         code = "OK"
         _OPEN.labels(name).inc()
-        try:
-            with structlog.contextvars.bound_contextvars(method=name, trace_id=trace.trace_id):
-                yield
-        except BaseException:
-            code = _code(call)
-            raise
-        finally:
-            _OPEN.labels(name).dec()
-            _CALLS.labels(name, code).inc()
-            if not call.streams:
+        with _TRACER.start_as_current_span(
+            call.method.lstrip("/"),
+            context=_W3C.extract(call.metadata),
+            kind=trace.SpanKind.SERVER,
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            begun = trace_of(span.get_span_context())
+            identity.enter_trace(begun)
+            try:
+                with structlog.contextvars.bound_contextvars(method=name, trace_id=begun.trace_id):
+                    yield
+            except BaseException:
+                code = _code(call)
+                raise
+            finally:
+                span.set_attributes(_attributes(call, code))
+                _OPEN.labels(name).dec()
+                _CALLS.labels(name, code).inc()
                 _SECONDS.labels(name).observe(time.monotonic() - start_s)
+
+
+def trace_of(span: trace.SpanContext) -> Trace:
+    """Return the trace of a span; a new one when there is none, for work that the call begins goes on with it."""
+    if not span.is_valid:
+        return identity.new_trace()
+    trace_id = trace.format_trace_id(span.trace_id)
+    return Trace(trace_id, f"00-{trace_id}-{trace.format_span_id(span.span_id)}-{span.trace_flags:02x}")
+
+
+def _attributes(call: Call, code: str) -> Mapping[str, str]:
+    service, _, name = call.method.lstrip("/").partition("/")
+    return {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name, "rpc.response.status_code": code}
 
 
 def _code(call: Call) -> str:

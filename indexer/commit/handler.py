@@ -6,7 +6,7 @@ Whatever happens before the transaction is done again by the next try; whatever 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -137,15 +137,18 @@ class CommitHandler:
         await self._refuse_erased(delivery)
         try:
             await self._write_vectors(targets)
+            await self._refuse_erased(delivery)
             await self._write_text(targets)
             await self._refuse_erased(delivery)
             await self._flip(delivery, video, targets[0].rows, known, start_ms)
-        except Erased:
+        except HeimdexError as error:
+            if not isinstance(error, Erased) and not await self._erased(delivery):
+                raise
             await self._take_back(delivery, targets)
-            raise
+            raise Erased("the video is being erased") from error
 
     async def _flip(
-        self, delivery: Delivery, video: Video, rows: from_sidecar.Rows, known: Iterable[str], start_ms: int
+        self, delivery: Delivery, video: Video, rows: from_sidecar.Rows, known: Sequence[str], start_ms: int
     ) -> None:
         """Make the rows searchable and their facts known, all at once."""
         context, now_ms = delivery.context, self._clock.now_ms()
@@ -169,7 +172,8 @@ class CommitHandler:
         )
         if stale is None:
             raise Erased("the video is being erased")
-        self._leftovers.later(video, stale)
+        older = [ids.row_id(scene, revision) for revision in range(1, context.revision) for scene in known]
+        self._leftovers.later(video, list(dict.fromkeys([*stale, *older])))  # also what a crash has left behind
         _log.info(
             "committed",
             stage=_STAGE.noun,
@@ -252,8 +256,11 @@ class CommitHandler:
             await self._text.delete_video(generation.text_index, tenant_id, video_id)
 
     async def _refuse_erased(self, delivery: Delivery) -> None:
-        if await self._objects.head(ids.gate_key(delivery.context.video_id)) is not None:
+        if await self._erased(delivery):
             raise Erased("the video is being erased")
+
+    async def _erased(self, delivery: Delivery) -> bool:
+        return await self._objects.head(ids.gate_key(delivery.context.video_id)) is not None
 
     async def _video(self, delivery: Delivery) -> Video:
         """Return the video. Raises Erased when it is going or gone."""

@@ -65,9 +65,7 @@ class Leftovers:
             task.cancel()
         if waiting:
             await asyncio.wait(waiting)
-        for task, (video, row_ids) in waiting.items():
-            if task.cancelled():
-                await self._try(video, row_ids)
+        await asyncio.gather(*(self._try(*rows) for task, rows in waiting.items() if task.cancelled()))
 
     async def _after_grace(self, video: Video, row_ids: tuple[str, ...]) -> None:
         await self._clock.sleep(self._grace_s)

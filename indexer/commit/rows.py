@@ -104,7 +104,7 @@ def records(
     )
     return (
         *(facts.scene_fact(scene, now_ms=now_ms) for scene in scenes),
-        *(facts.scene_tombstone(context.tenant_id, scene_id) for scene_id in gone),
+        *(facts.scene_tombstone(context.tenant_id, scene_id, revision=context.revision) for scene_id in gone),
         video_indexed(context, manifest, scene_count=len(scenes)),
     )
 

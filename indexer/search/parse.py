@@ -70,7 +70,8 @@ def parse(query: str, names: Sequence[tuple[str, str]] = (), *, max_chars: int =
     Args:
         names: (person_id, name) of every display name and alias.
 
-    Raises: InvalidRequest (permanent) when it is blank, too long, has too many phrases, or ``@`` names nobody.
+    Raises: InvalidRequest (permanent) when it is blank, too long, has control characters or too many phrases, or ``@``
+        names nobody.
     """
     text = clean(query, max_chars=max_chars)
     phrases = tuple(dict.fromkeys(p for p in (_squeeze(m) for m in _PHRASE.findall(text)) if p))
@@ -89,11 +90,15 @@ def parse(query: str, names: Sequence[tuple[str, str]] = (), *, max_chars: int =
 
 
 def clean(query: str, *, max_chars: int = MAX_QUERY_CHARS) -> str:
-    """Return the query in NFC without control characters, white space squeezed; InvalidRequest as ``parse``."""
+    """Return the query in NFC, white space squeezed; InvalidRequest when it is blank, too long or has control characters
+    that are no white space.
+    """
     text = unicodedata.normalize("NFC", query)
     if len(text) > max_chars:
         raise _refused(f"has {len(text)} characters, at most {max_chars} are allowed")
-    text = _squeeze("".join(" " if _is_control(c) else c for c in text))
+    if any(_is_control(c) for c in text):
+        raise _refused("has control characters")
+    text = _squeeze(text)
     if not text:
         raise _refused("is empty")
     return text
@@ -104,7 +109,7 @@ _NO_QUOTES = {ord(quote): " " for quote in '"“”'}
 
 def _is_control(char: str) -> bool:
     # Cc: control, Cs: lone surrogates. Format characters (Cf) stay: emoji are joined by them.
-    return unicodedata.category(char) in {"Cc", "Cs"}
+    return unicodedata.category(char) in {"Cc", "Cs"} and not char.isspace()
 
 
 def _squeeze(text: str) -> str:

@@ -26,6 +26,7 @@ from indexer.search.types import (
     Degraded,
     FrameKind,
     Hit,
+    MatchQuality,
     Page,
     Ranked,
     SearchRequest,
@@ -241,7 +242,9 @@ class Searcher:
     async def _interim(
         self, request: SearchRequest, question: Question, progress: _Progress, schedule: _Schedule
     ) -> Update | None:
-        """Return the next frame before DONE; None while no row can be shown to be a hit, or when SQL takes too long."""
+        """Return the next frame before DONE; None while nothing answers the query, no row can be shown to be a hit, or
+        when SQL takes too long.
+        """
         if not question.condition.needs() <= progress.answers.keys():
             return None
         _, ranked = fuse(self._ranking, progress.answers, question.condition, request.limit + SPARE_ROWS)
@@ -249,6 +252,8 @@ class Searcher:
         try:
             shown = await within(self._clock, schedule.channels_s - self._clock.monotonic_s(), work)
         except Late:
+            return None
+        if self._quality(shown) is MatchQuality.NONE:
             return None
         kind = FrameKind.UPDATE if progress.frames else FrameKind.PARTIAL
         progress.frames += 1
@@ -268,11 +273,13 @@ class Searcher:
         shown = await self._sql(
             lambda: show(self._catalog, question.tenant_id, ranked, request.limit, progress.scenes), schedule.scenes_s
         )
+        quality = self._quality(shown)
+        if quality is MatchQuality.NONE:  # the nearest of what does not answer is no answer
+            total, shown = 0, Shown((), (), 0)
         hits = await self._marked(question.generation, question.parsed.marking, shown, schedule)
-        best = max((row.confidence for row in (*(row for row, _ in shown.scenes), *shown.rest)), default=0.0)
         summary = Summary(
             total_hits=total - shown.gone,
-            match_quality=quality_of_answer(self._ranking, best),
+            match_quality=quality,
             degraded=tuple(sorted(progress.degraded, key=lambda item: _ORDER[item.channel])),
             elapsed_ms=_ms(self._clock.monotonic_s() - schedule.start_s),
             channel_ms=progress.channel_ms,
@@ -283,6 +290,10 @@ class Searcher:
             marking=question.parsed.marking,
         )
         return Update(FrameKind.DONE, hits, _in_order(answers), summary)
+
+    def _quality(self, shown: Shown) -> MatchQuality:
+        best = max((row.confidence for row in (*(row for row, _ in shown.scenes), *shown.rest)), default=0.0)
+        return quality_of_answer(self._ranking, best)
 
     async def _marked(
         self, generation: Generation, marking: str, shown: Shown, schedule: _Schedule, first_rank: int = 1

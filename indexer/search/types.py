@@ -144,7 +144,7 @@ class Summary:
 
     Attributes:
         total_hits: hits known over all pages.
-        match_quality: the best hit's; NONE when nothing in the library answers.
+        match_quality: the best hit's; NONE, and no hits, when nothing in the library answers.
         degraded: channels that are missing.
         elapsed_ms: from the request to DONE.
         channel_ms: time each asked channel took, also of those that are missing.

@@ -10,6 +10,9 @@ from contracts.ports import Progress
 
 RATE_HZ = 16_000
 
+WAV = "audio.wav"
+"""Name of the blob."""
+
 
 class Extract(Protocol):
     """Writes the sound of a file as WAV of exactly ``duration_s``; returns where it begins, None without a track."""

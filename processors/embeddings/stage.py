@@ -50,7 +50,7 @@ def embed(
 
 
 def chunks(lines: Sequence[str], limit: int = CHUNK_CHARACTERS) -> Iterator[str]:
-    """Yield passages of whole lines, joined by spaces, of at most ``limit`` characters; a longer line is cut at words."""
+    """Yield passages of at most ``limit`` characters: whole lines joined by spaces, or parts of a longer line."""
     passage = ""
     for piece in (piece for line in lines for piece in _pieces(line, limit)):
         if passage and len(passage) + 1 + len(piece) > limit:

@@ -35,7 +35,7 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Faces:
-    """All tracks in order of scenes; ``face_frames``: how many sampled frames of a scene show a face, where any does."""
+    """All tracks in order of scenes; ``face_frames``: how many sampled frames of a scene show a face, if any does."""
 
     tracks: tuple[Track, ...]
     face_frames: dict[int, int]

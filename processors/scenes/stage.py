@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 from contracts.media import Span
 
-MIN_SCENE_MS = 600
-"""A cut that comes sooner after another is a flash or a fast edit: it starts no scene."""
 
-MAX_SCENE_MS = 60_000
-"""A longer take is split evenly, so that a hit in a lecture points somewhere; dissolves, which no detector here finds,
-end up in here too.
-"""
-
-
-def to_spans(
-    cuts_s: Iterable[float], duration_ms: int, *, min_ms: int = MIN_SCENE_MS, max_ms: int = MAX_SCENE_MS
-) -> tuple[Span, ...]:
+def to_spans(cuts_s: Iterable[float], duration_ms: int, *, min_ms: int, max_ms: int) -> tuple[Span, ...]:
     """Return scenes that partition [0, duration_ms), in order.
 
     Every scene is at least ``min_ms`` long (or is the only one) and at most ``max_ms``.
@@ -25,7 +16,9 @@ def to_spans(
     Args:
         cuts_s: seconds from video start, in any order; those outside the video are ignored.
         duration_ms: >= 1.
-        max_ms: >= 2 * min_ms.
+        min_ms: a cut that comes sooner after another is a flash or a fast edit, and starts no scene.
+        max_ms: >= 2 * min_ms; a longer take is split evenly, so that a hit in a lecture points somewhere. Dissolves,
+            which no detector here finds, end up in here too.
     """
     edges = [0]
     for cut_ms in sorted(round(cut * 1000) for cut in cuts_s):
@@ -33,7 +26,7 @@ def to_spans(
             edges.append(cut_ms)
     edges.append(duration_ms)
     pieces = [edges[0]]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         count = -(-(end - start) // max_ms)
         pieces += [start + (end - start) * n // count for n in range(1, count + 1)]
-    return tuple(Span(i, start, end) for i, (start, end) in enumerate(zip(pieces, pieces[1:], strict=False)))
+    return tuple(Span(i, start, end) for i, (start, end) in enumerate(pairwise(pieces)))

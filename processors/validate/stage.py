@@ -39,6 +39,16 @@ class Media:
     damaged_tail: bool
 
 
+def check_size(size_bytes: int, *, max_bytes: int) -> None:
+    """Refuse a file by its declared size. Raises: Rejected TOO_LARGE (permanent)."""
+    if size_bytes > max_bytes:
+        raise Rejected(
+            "TOO_LARGE",
+            f"the file has {size_bytes} bytes, {max_bytes} are allowed",
+            metadata={"size_bytes": str(size_bytes), "limit_bytes": str(max_bytes)},
+        )
+
+
 def check_source(size_bytes: int, sha256: str, *, declared_bytes: int, declared_sha256: str) -> None:
     """Compare a downloaded file with what its uploader declared.
 

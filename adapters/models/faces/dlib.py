@@ -9,21 +9,26 @@ import numpy as np
 
 from adapters.models.faces.image import Box, clip_box, sharpness, shorter_side_px
 from adapters.models.faces.yunet import YuNet
-from adapters.models.weights import in_package
-from contracts.errors import ModelUnavailable
+from adapters.models.weights import in_package, loading, running
 from contracts.ports import Face, Float32, UInt8
 
 _DIM = 128
 _THRESHOLD_L2 = 0.6  # Source: dlib's own threshold; measured same <= 0.53, different >= 0.67
 _SLOPE = 12.0  # per unit of L2: 0.4 (a typical same pair) is 0.92, 0.85 (a typical other pair) is 0.05
 _FOREHEAD = 0.12  # YuNet's box starts at the hairline; dlib's alignment wants it from the brow
+_LARGEST_POWER = 50.0  # of e; more is no less alike, and overflows
 _MAX_SIDE_PX = 1280
 _HOG_UPSAMPLE = 1  # finds faces from about 40 px
 
 
 def version(faces_model: Path | None) -> str:
     """Return what names detector, points and vectors; cheap."""
-    return f"dlib-resnet-128-{'yunet-2023mar' if faces_model else 'hog'}.1"
+    return f"dlib-resnet-128-{detector(faces_model)}.1"
+
+
+def detector(faces_model: Path | None) -> str:
+    """Return what names the detector alone; cheap."""
+    return "yunet-2023mar" if faces_model else "hog"
 
 
 class DlibFaces:
@@ -61,29 +66,37 @@ class DlibFaces:
 
         Raises: ModelUnavailable (transient) when weights are missing or the runtime failed.
         """
-        try:
-            self._load()
+        self._load()
+        with running("faces"):
             return self._find(np.ascontiguousarray(image))
-        except (RuntimeError, MemoryError) as error:
-            raise ModelUnavailable("faces", f"face runtime failed: {type(error).__name__}: {error}") from error
+
+    def boxes(self, image: UInt8) -> tuple[Box, ...]:
+        """Return where the faces of an RGB uint8 (h, w, 3) image are, but not who they are. Raises as ``find``."""
+        with running("faces"):
+            return tuple(box for box, _ in self._boxes(np.ascontiguousarray(image)))
 
     def similarity(self, a: Float32, b: Float32) -> Float32:
-        """Compare float32 (n, 128) with (m, 128): (n, m) in [0, 1], a logistic of L2 that is 0.5 at 0.6."""
+        """Compare float32 (n, 128) with (m, 128): (n, m) in [0, 1], a logistic of L2 that is 0.5 at 0.6.
+
+        A zero vector, of a face too small to embed, is like nobody, other zeros included.
+        """
         distance = np.linalg.norm(a[:, None, :] - b[None, :, :], axis=2)
-        similarity: Float32 = (1.0 / (1.0 + np.exp(_SLOPE * (distance - _THRESHOLD_L2)))).astype(np.float32)
+        powers = np.exp(np.minimum(_SLOPE * (distance - _THRESHOLD_L2), _LARGEST_POWER))
+        known = np.logical_and.outer(a.any(axis=1), b.any(axis=1))
+        similarity: Float32 = np.where(known, 1.0 / (1.0 + powers), 0.0).astype(np.float32)
         return similarity
 
     def _load(self) -> None:
         if self._net is not None:
             return
-        import dlib
-
         package = "face_recognition_models"
         points = in_package(package, "models", "shape_predictor_5_face_landmarks.dat")
         weights = in_package(package, "models", "dlib_face_recognition_resnet_model_v1.dat")
-        self._hog = dlib.get_frontal_face_detector() if self._yunet is None else None
-        self._points = dlib.shape_predictor(str(points))
-        self._net = dlib.face_recognition_model_v1(str(weights))
+        with loading("faces"):
+            import dlib
+
+            self._points = dlib.shape_predictor(str(points))
+            self._net = dlib.face_recognition_model_v1(str(weights))
 
     def _find(self, image: UInt8) -> tuple[Face, ...]:
         faces = []
@@ -103,7 +116,9 @@ class DlibFaces:
 
     def _hog_boxes(self, image: UInt8) -> list[tuple[Box, float]]:
         import cv2
+        import dlib
 
+        self._hog = self._hog or dlib.get_frontal_face_detector()
         scale = min(1.0, _MAX_SIDE_PX / max(image.shape[:2]))
         small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
         rectangles, margins, _ = self._hog.run(small, _HOG_UPSAMPLE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from adapters.models.faces.image import sharpness
+from adapters.models.faces.image import Box, sharpness
 from contracts.ports import Face, Float32, UInt8
 
 VERSION = "fake-frames.1"
@@ -54,6 +54,10 @@ class FakeFaceModel:
             box = (float(x), float(y), float(width), float(height))
             faces.append(Face(box, 1.0, vector, sharpness(image, box)))
         return tuple(sorted(faces, key=lambda face: -face.box[2] * face.box[3]))
+
+    def boxes(self, image: UInt8) -> tuple[Box, ...]:
+        """Return the boxes that ``find`` returns."""
+        return tuple(face.box for face in self.find(image))
 
     def similarity(self, a: Float32, b: Float32) -> Float32:
         """Compare (n, 16) with (m, 16): (n, m) in [0, 1]; 0.5 where the colours are 40 levels apart."""

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from adapters.models.faces.image import clip_box, sharpness, shorter_side_px
+from adapters.models.faces.image import Box, clip_box, sharpness, shorter_side_px
 from adapters.models.faces.yunet import YuNet
-from adapters.models.weights import in_folder
-from contracts.errors import ModelUnavailable
+from adapters.models.weights import in_folder, loading, running
 from contracts.ports import Face, Float32, UInt8
 
 VERSION = "sface-2021dec-yunet-2023mar.1"
@@ -58,27 +57,31 @@ class SFace:
         """
         import cv2
 
-        try:
-            self._load()
+        self._load()
+        rows = self._yunet.detect(image)
+        with running("faces", cv2.error):
             bgr: Any = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR)
-            faces = [self._face(image, bgr, row) for row in self._yunet.detect(image)]
-        except (cv2.error, MemoryError) as error:
-            raise ModelUnavailable("faces", f"face runtime failed: {type(error).__name__}: {error}") from error
+            faces = [self._face(image, bgr, row) for row in rows]
         return tuple(sorted(faces, key=lambda face: -face.box[2] * face.box[3]))
+
+    def boxes(self, image: UInt8) -> tuple[Box, ...]:
+        """Return where the faces of an RGB uint8 (h, w, 3) image are, but not who they are. Raises as ``find``."""
+        rows = self._yunet.detect(image).tolist()
+        return tuple(clip_box((x, y, width, height), image) for x, y, width, height, *_ in rows)
 
     def similarity(self, a: Float32, b: Float32) -> Float32:
         """Compare float32 (n, 128) with (m, 128): (n, m) in [0, 1], a logistic of cosine that is 0.5 at 0.363."""
-        cosine = a @ b.T
+        cosine = np.clip(a @ b.T, -1.0, 1.0)
         similarity: Float32 = (1.0 / (1.0 + np.exp(-_SLOPE * (cosine - _THRESHOLD_COSINE)))).astype(np.float32)
         return similarity
 
     def _load(self) -> None:
         if self._net is None:
-            import cv2
+            path = in_folder(self._models_dir, FOLDER, SFACE, maker="pull")
+            with loading("faces"):
+                import cv2
 
-            remedy = "run `python -m adapters.models.pull`"
-            path = in_folder(self._models_dir, FOLDER, SFACE, remedy=remedy)
-            self._net = cv2.FaceRecognizerSF.create(str(path), "")
+                self._net = cv2.FaceRecognizerSF.create(str(path), "")
 
     def _face(self, image: UInt8, bgr: UInt8, row: Float32) -> Face:
         x, y, width, height = (float(value) for value in row[:4])

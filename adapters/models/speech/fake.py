@@ -23,6 +23,9 @@ _SYNC_SYMBOLS = 3
 _AMPLITUDE = 0.4
 _MAX_BYTES = 255
 _MIN_POWER = 1e-3  # of a tone at amplitude 0.1: quieter is not speech
+_TONES = np.exp(-2j * np.pi * np.outer(_TONES_HZ, np.arange(_SYMBOL - 2 * (_SYMBOL // 8)) / RATE_HZ))
+"""A row a tone: a window's product with it is how much of the tone is in the window."""
+
 _SEARCH = range(-160, 161, 20)  # samples around the coarse start that are tried
 
 
@@ -63,14 +66,6 @@ def speak(text: str) -> Float32:
     return (_AMPLITUDE * np.sin(phase)).astype(np.float32)
 
 
-def _power(window: Float32, frequencies_hz: np.ndarray) -> np.ndarray:
-    """Return the power of ``window`` at each frequency (Goertzel by a small matrix)."""
-    time_s = np.arange(len(window)) / RATE_HZ
-    basis = np.exp(-2j * np.pi * np.outer(frequencies_hz, time_s))
-    result: np.ndarray = (np.abs(basis @ window) / len(window)) ** 2
-    return result
-
-
 def _next_sync(samples: Float32, position: int) -> int | None:
     """Return about where the next sync tone begins, or None."""
     count = (len(samples) - position) // _SYMBOL
@@ -104,7 +99,7 @@ def _read(samples: Float32, position: int, n_bytes: int) -> bytes | None:
     if end > len(samples):
         return None
     windows = samples[position:end].reshape(-1, _SYMBOL)[:, _SYMBOL // 8 : -_SYMBOL // 8]
-    nibbles = [int(_power(window, _TONES_HZ).argmax()) for window in windows]
+    nibbles = np.abs(windows @ _TONES.T).argmax(axis=1).tolist()
     return bytes(high << 4 | low for high, low in zip(nibbles[::2], nibbles[1::2], strict=True))
 
 

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters.models.weights import in_folder
-from contracts.errors import ModelUnavailable
+from adapters.models.weights import Maker, in_folder, loading, running
 from contracts.ports import Float32, Progress, Transcript, Utterance, Word
 
 RATE_HZ = 16_000
@@ -28,6 +27,7 @@ _SPLIT_GAP_S = 1.0  # words further apart than this are two utterances, so none 
 _DOUBTFUL_LOG_PROBABILITY = -0.5
 _DOUBTFUL_NO_SPEECH = 0.3
 _MIN_SAMPLES = RATE_HZ // 10
+_FILES = ("model.bin", "config.json", "tokenizer.json", "vocabulary.json")
 
 _PHANTOMS = frozenset(
     {
@@ -68,19 +68,19 @@ _NOT_LETTERS = re.compile(r"[\W_]+")
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Whisper weights in CTranslate2 form: name, folder under the models folder, and how they are made."""
+    """Whisper weights in CTranslate2 form: name, folder under the models folder, and what makes it."""
 
     name: str
     folder: str
-    remedy: str
+    maker: Maker
 
     def version(self, compute_type: str) -> str:
         """Return what names the result: weights, precision, decoding."""
         return f"{self.name}-{compute_type}-{DECODING}"
 
 
-BASE = Weights("whisper-base", "whisper-base", "run `make setup`")
-TURBO = Weights("whisper-large-v3-turbo", "whisper-large-v3-turbo", "run `python -m adapters.models.pull`")
+BASE = Weights("whisper-base", "whisper-base", "assets")
+TURBO = Weights("whisper-large-v3-turbo", "whisper-large-v3-turbo", "pull")
 
 
 class FasterWhisper:
@@ -88,7 +88,7 @@ class FasterWhisper:
 
     def __init__(self, weights: Weights, models_dir: Path, *, device: str, threads: int) -> None:
         self._weights = weights
-        self._folder = models_dir
+        self._models_dir = models_dir
         self._device = device
         self._compute_type = compute_type(device)
         self._threads = threads
@@ -109,10 +109,8 @@ class FasterWhisper:
         if len(samples) < _MIN_SAMPLES:
             progress(1.0)
             return Transcript("", 0.0, ())
-        try:
+        with running("speech"):
             return self._recognise(samples, language, progress)
-        except (RuntimeError, MemoryError) as error:
-            raise ModelUnavailable("speech", f"speech runtime failed: {type(error).__name__}: {error}") from error
 
     def _recognise(self, samples: Float32, language: str | None, progress: Progress) -> Transcript:
         speech = _speech_spans(samples)
@@ -144,16 +142,18 @@ class FasterWhisper:
 
     def _load(self) -> Any:
         if self._model is None:
-            folder = in_folder(self._folder, self._weights.folder, remedy=self._weights.remedy)
-            from faster_whisper import WhisperModel
+            for name in _FILES:  # the library would look for a missing one on a hub
+                in_folder(self._models_dir, self._weights.folder, name, maker=self._weights.maker)
+            with loading("speech"):
+                from faster_whisper import WhisperModel
 
-            self._model = WhisperModel(
-                str(folder),
-                device=self._device,
-                compute_type=self._compute_type,
-                cpu_threads=self._threads,
-                local_files_only=True,
-            )
+                self._model = WhisperModel(
+                    str(self._models_dir / self._weights.folder),
+                    device=self._device,
+                    compute_type=self._compute_type,
+                    cpu_threads=self._threads,
+                    local_files_only=True,
+                )
         return self._model
 
 

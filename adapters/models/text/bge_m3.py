@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters.models.weights import in_folder
-from contracts.errors import ModelUnavailable
+from adapters.models.weights import in_folder, loading, running
 from contracts.ports import Float32
 
 FOLDER = "bge-m3"
@@ -28,10 +27,9 @@ def version(device: str) -> str:
 class BgeM3:
     """Text encoder of the production profile; safe from several threads (one call at a time). Load is lazy."""
 
-    def __init__(self, models_dir: Path, *, device: str, dim: int = _DIM) -> None:
+    def __init__(self, models_dir: Path, *, device: str) -> None:
         self._models_dir = models_dir
         self._device = device
-        self._dim = dim
         self._lock = threading.Lock()
         self._model: Any = None
 
@@ -43,7 +41,7 @@ class BgeM3:
     @property
     def dim(self) -> int:
         """Length of a vector."""
-        return self._dim
+        return _DIM
 
     def encode_passages(self, texts: Sequence[str]) -> Float32:
         """Return float32 (n, 1024), L2-normalised, in the order of ``texts``; (0, 1024) for none.
@@ -51,14 +49,13 @@ class BgeM3:
         Raises: ModelUnavailable (transient) when weights are missing or the runtime failed.
         """
         if not texts:
-            return np.empty((0, self._dim), np.float32)
-        try:
-            with self._lock:
-                out = self._load().encode(
+            return np.empty((0, _DIM), np.float32)
+        with self._lock:
+            model = self._load()
+            with running("text"):
+                out = model.encode(
                     list(texts), batch_size=_BATCH, max_length=_MAX_TOKENS, return_dense=True, return_sparse=False
                 )
-        except (RuntimeError, OSError, ImportError) as error:
-            raise ModelUnavailable("text", f"text runtime failed: {type(error).__name__}: {error}") from error
         vectors: Float32 = np.asarray(out["dense_vecs"], np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors
@@ -69,10 +66,11 @@ class BgeM3:
 
     def _load(self) -> Any:
         if self._model is None:
-            folder = in_folder(self._models_dir, FOLDER, remedy="run `python -m adapters.models.pull`")
+            folder = in_folder(self._models_dir, FOLDER, maker="pull")
             os.environ.setdefault("HF_HUB_OFFLINE", "1")
             os.environ.setdefault("TQDM_DISABLE", "1")
-            from FlagEmbedding import BGEM3FlagModel
+            with loading("text"):
+                from FlagEmbedding import BGEM3FlagModel
 
-            self._model = BGEM3FlagModel(str(folder), use_fp16=self._device == "cuda", devices=[self._device])
+                self._model = BGEM3FlagModel(str(folder), use_fp16=self._device == "cuda", devices=[self._device])
         return self._model

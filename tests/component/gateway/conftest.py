@@ -12,6 +12,6 @@ from tests.component.gateway.door import Door, open_door
 
 @pytest.fixture
 async def door(tmp_path: Path) -> AsyncIterator[Door]:
-    """A gateway with the real interceptors, uploads and videos."""
+    """A gateway with the real interceptors and every service."""
     async with open_door(tmp_path) as opened:
         yield opened

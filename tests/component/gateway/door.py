@@ -1,4 +1,7 @@
-"""A gateway of its own in the test's process: real gRPC on loopback, SQL on SQLite, object storage in memory."""
+"""A gateway of its own in the test's process: real gRPC on loopback, SQL on SQLite, object storage in memory.
+
+Stores of search answer what a test puts in; photos are read by the fake face model.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,9 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import grpc.aio
@@ -24,25 +27,40 @@ from grpc_status import rpc_status
 from adapters.catalog.sql import SqlCatalog
 from adapters.catalog.temporary import temporary_catalog
 from adapters.clock import SystemClock
+from adapters.inference.photo import decode
+from adapters.models.faces.fake import FakeFaceModel
 from adapters.objects.memory import MemoryObjects
-from contracts import plan
-from contracts.catalog import Generation, StageRun, StageUpdate
+from contracts import flow, ids, plan
+from contracts.catalog import Generation, SceneRow, StageRun, StageUpdate
+from contracts.ports import Face, TextIndex, VectorIndex
 from gateway.completion import Completion
 from gateway.pages import PageTokens
+from gateway.people_service import PeopleService
+from gateway.scene_service import SceneService
+from gateway.search_service import SearchService
+from gateway.searchers import Searchers
 from gateway.server import GatewayServer, Service, interceptors
 from gateway.tokens import KeyFile, TokenVerifier
 from gateway.upload_service import UploadLimits, UploadService
 from gateway.video_service import VideoService
 from gateway.watch import ChangePoller
+from heimdex.people.v1.people_service_pb2_grpc import PeopleServiceStub, add_PeopleServiceServicer_to_server
+from heimdex.scene.v1 import scene_pb2
+from heimdex.scene.v1.scene_service_pb2_grpc import SceneServiceStub, add_SceneServiceServicer_to_server
+from heimdex.search.v1.search_service_pb2_grpc import SearchServiceStub, add_SearchServiceServicer_to_server
 from heimdex.upload.v1 import upload_service_pb2 as upload_pb2
 from heimdex.upload.v1.upload_service_pb2_grpc import UploadServiceStub, add_UploadServiceServicer_to_server
 from heimdex.video.v1.video_service_pb2_grpc import VideoServiceStub, add_VideoServiceServicer_to_server
+from indexer.search import ranking
+from indexer.search.searcher import Searcher
+from tests.unit.search.fakes import FakeEncoder, FakeText, FakeVectors
 
 ISSUER, AUDIENCE = "test-issuer", "test-audience"
 PART_SIZE_BYTES = 1000
-MAX_VIDEO_BYTES, MAX_IMAGE_BYTES = 10_000, 500
+MAX_VIDEO_BYTES, MAX_IMAGE_BYTES = 10_000, 2000
+PAGE_KEY = b"k" * 32
 PIPELINE = plan.pipeline({"asr": "a-1", "embeddings": "e-1", "vision": "v-1", "affect": "f-1", "faces": "g-1"})
-GENERATION = Generation(1, "ACTIVE", "c_text", "c_vision", "i-1", "e-1", "v-1", "r-1")
+GENERATION = Generation(1, "ACTIVE", "c_text", "c_vision", "i-1", "e-1", "v-1", ranking.FIRST)
 
 
 @dataclass
@@ -63,6 +81,32 @@ class Signer:
         return jwt.encode(said, self.key, algorithm="EdDSA", headers={"kid": self.key_id})
 
 
+class Photos:
+    """``contracts.ports.PhotoReader`` in this process: real decoding, fake faces; a test may take it away."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.read = 0
+
+    async def faces(self, image: bytes) -> Sequence[tuple[Face, int, int]]:
+        self.read += 1
+        if self.error is not None:
+            raise self.error
+        pixels = decode(image)
+        height_px, width_px = pixels.shape[:2]
+        return [(face, width_px, height_px) for face in FakeFaceModel().find(pixels)]
+
+
+@dataclass
+class Stores:
+    """What search asks beside SQL."""
+
+    text: FakeText = field(default_factory=FakeText)
+    dense: FakeVectors = field(default_factory=FakeVectors)
+    vision: FakeVectors = field(default_factory=FakeVectors)
+    encoder: FakeEncoder = field(default_factory=FakeEncoder)
+
+
 @dataclass
 class Door:
     """A running gateway and what stands behind it."""
@@ -75,6 +119,21 @@ class Door:
     completion: Completion
     signer: Signer
     channel: grpc.aio.Channel
+    stores: Stores
+    photos: Photos
+    clock: SystemClock
+
+    @property
+    def scenes(self) -> Any:
+        return SceneServiceStub(self.channel)
+
+    @property
+    def search(self) -> Any:
+        return SearchServiceStub(self.channel)
+
+    @property
+    def people(self) -> Any:
+        return PeopleServiceStub(self.channel)
 
     @property
     def uploads(self) -> Any:
@@ -113,6 +172,42 @@ class Door:
         run = StageRun(stage, "ENDED", outcome, attempt=1, elapsed_ms=5)
         assert await self.catalog.apply_updates([StageUpdate(tenant, video_id, 1, run)], int(time.time() * 1000))
 
+    async def index(self, body: bytes, *said: str, tenant: str = "team", **fields: Any) -> tuple[SceneRow, ...]:
+        """Upload a video and make it searchable, a scene of one second for each text that is said."""
+        video_id = (await self.upload(body, tenant=tenant, **fields)).video.video_id
+        now_ms = int(time.time() * 1000)
+        ended = [StageUpdate(tenant, video_id, 1, StageRun(noun, "ENDED", "OK", attempt=1)) for noun in flow.STAGES]
+        await self.catalog.apply_updates(ended, now_ms)
+        rows = tuple(scene_row(tenant, video_id, index, text) for index, text in enumerate(said))
+        await self.commit(rows, now_ms=now_ms)
+        return rows
+
+    async def commit(self, rows: Sequence[SceneRow], *, now_ms: int = 1) -> None:
+        """Make the scenes of one revision of a video the searchable ones."""
+        first = rows[0]
+        await self.catalog.commit_revision(
+            first.tenant_id, first.video_id, first.revision, scenes=rows, language="ko", now_ms=now_ms, records=[]
+        )
+
+
+def scene_row(tenant: str, video_id: str, index: int, text: str, *, revision: int = 1) -> SceneRow:
+    """Return a scene as commit writes it: one spoken line, one tag, one keyframe."""
+    start_ms = index * 1000
+    scene_id = ids.scene_id(video_id, start_ms, start_ms + 1000)
+    scene = scene_pb2.Scene(
+        scene_id=scene_id, video_id=video_id, revision=revision, index=index, file_name="film.mp4",
+        tags=[scene_pb2.Tag(tag="cat", names=["고양이", "cat"], score=0.5, kind=scene_pb2.TAG_KIND_VISION)],
+        keyframe=scene_pb2.Keyframe(object_key=f"t/{tenant}/v/{video_id}/{index}.jpg", width_px=64, height_px=36),
+    )  # fmt: skip
+    scene.start_offset.FromMilliseconds(start_ms)
+    scene.end_offset.FromMilliseconds(start_ms + 1000)
+    if text:
+        line = scene.transcript.add(text=text)
+        line.start_offset.CopyFrom(scene.start_offset)
+        line.end_offset.CopyFrom(scene.end_offset)
+    row = SceneRow(scene_id, tenant, video_id, revision, index, start_ms, start_ms + 1000, b"")
+    return replace(row, body=scene.SerializeToString(deterministic=True))
+
 
 def create_request(body: bytes, **fields: Any) -> upload_pb2.CreateUploadRequest:
     values: dict[str, Any] = {
@@ -137,18 +232,32 @@ async def open_door(
     """Run a gateway."""
     signer = Signer(folder / "jwks.json")
     signer.write()
-    clock, objects = SystemClock(), MemoryObjects()
+    clock, objects, stores, photos = SystemClock(), MemoryObjects(), Stores(), Photos()
     verifier = TokenVerifier(KeyFile(signer.file), issuer=ISSUER, audience=AUDIENCE)
     async with temporary_catalog() as catalog:
         await catalog.ensure_generation(GENERATION)
         poller = ChangePoller(catalog, clock, poll_s=0.02)
         completion = Completion(catalog, objects, PIPELINE, clock)
         limits = UploadLimits(MAX_VIDEO_BYTES, MAX_IMAGE_BYTES, PART_SIZE_BYTES)
+        pages = PageTokens(PAGE_KEY)
+
+        def make(generation: Generation) -> Searcher:
+            return Searcher(
+                catalog, cast("TextIndex", stores.text), cast("VectorIndex", stores.dense),
+                cast("VectorIndex", stores.vision), stores.encoder, ranking.load(generation.ranking), clock,
+            )  # fmt: skip
+
         uploads = UploadService(catalog, objects, completion, clock, limits)
-        videos = VideoService(catalog, objects, poller, PageTokens(b"k" * 32), clock, heartbeat_s=heartbeat_s)
+        videos = VideoService(catalog, objects, poller, pages, clock, heartbeat_s=heartbeat_s)
+        scenes = SceneService(catalog, objects, pages, clock)
+        search = SearchService(Searchers(catalog, make, clock), objects, pages, clock)
+        people = PeopleService(catalog, objects, pages, clock, photos=photos, faces=FakeFaceModel())
         table = [
             Service("heimdex.upload.v1.UploadService", add_UploadServiceServicer_to_server, uploads),
             Service("heimdex.video.v1.VideoService", add_VideoServiceServicer_to_server, videos),
+            Service("heimdex.scene.v1.SceneService", add_SceneServiceServicer_to_server, scenes),
+            Service("heimdex.search.v1.SearchService", add_SearchServiceServicer_to_server, search),
+            Service("heimdex.people.v1.PeopleService", add_PeopleServiceServicer_to_server, people),
         ]
         server = GatewayServer(services or table, around(verifier))
         port = server.listen("127.0.0.1:0")
@@ -157,7 +266,7 @@ async def open_door(
         polling = asyncio.ensure_future(poller.run())
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
         try:
-            yield Door(port, server, catalog, objects, poller, completion, signer, channel)
+            yield Door(port, server, catalog, objects, poller, completion, signer, channel, stores, photos, clock)
         finally:
             await channel.close()
             await server.stop(poller.drain, grace_s=0.5)

@@ -295,7 +295,7 @@ async def test_an_empty_file_is_taken(door: Door) -> None:
         ({"purpose": 9}, "purpose", "INVALID_FIELD"),
         ({"size_bytes": -1}, "size_bytes", "INVALID_FIELD"),
         ({"size_bytes": 10_001}, "size_bytes", "TOO_LARGE"),
-        ({"size_bytes": 501, "purpose": pb.UPLOAD_PURPOSE_PERSON_PHOTO}, "size_bytes", "TOO_LARGE"),
+        ({"size_bytes": 2_001, "purpose": pb.UPLOAD_PURPOSE_PERSON_PHOTO}, "size_bytes", "TOO_LARGE"),
         ({"sha256": ""}, "sha256", "INVALID_FIELD"),
         ({"sha256": "A" * 64}, "sha256", "INVALID_FIELD"),
         ({"file_name": ""}, "file_name", "INVALID_FIELD"),

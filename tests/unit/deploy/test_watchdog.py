@@ -18,11 +18,11 @@ PROCESS = Process(
     stop_rank=1,
     memory_bound_bytes=1000,
 )
-RUNNING = Managed(name="asr", state="RUNNING", pid=42, uptime_s=30.0, note="")
+RUNNING = Managed(name="asr", state="RUNNING", pid=42, started_s=1.0, uptime_s=30.0, note="")
 
 
 def verdicts(judge: Judge, managed: Managed, *, times: int, is_live: bool = False, memory: int = 10) -> list[str]:
-    return [judge.verdict(PROCESS, managed, is_live=is_live, resident_bytes=memory) for _ in range(times)]
+    return [judge.verdict(PROCESS, managed, is_live=is_live, held_bytes=memory) for _ in range(times)]
 
 
 def test_a_silent_process_is_killed_after_so_many_probes_in_a_row() -> None:

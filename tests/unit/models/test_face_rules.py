@@ -16,8 +16,9 @@ from contracts.ports import Float32
 
 
 def _at_distance(distance: float) -> tuple[Float32, Float32]:
-    a, b = np.zeros((1, 128), np.float32), np.zeros((1, 128), np.float32)
-    b[0, 0] = distance
+    a = np.full((1, 128), 0.1, np.float32)
+    b = a.copy()
+    b[0, 0] += distance
     return a, b
 
 
@@ -45,6 +46,13 @@ def test_similarity_of_many_and_of_none() -> None:
     for model in (DlibFaces(None), SFace(Path("none"))):
         assert model.similarity(a, b).shape == (3, 5)
         assert model.similarity(a[:0], b).shape == (0, 5)
+
+
+def test_faces_too_small_to_embed_are_like_nobody() -> None:
+    nobody, somebody = np.zeros((1, 128), np.float32), np.full((1, 128), 0.1, np.float32)
+    for model in (DlibFaces(None), SFace(Path("none"))):
+        for other in (nobody, somebody):
+            assert model.similarity(nobody, other).max() < 0.1
 
 
 def test_the_detector_is_part_of_the_version() -> None:

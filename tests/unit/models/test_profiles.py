@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from adapters.models import profiles
-from adapters.models.settings import ModelSettings
+from adapters.models.settings import ModelSettings, from_mapping, to_mapping
 from contracts.ports import AffectModel, FaceModel, SpeechModel, TextEncoder, VisionEncoder
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -74,7 +74,7 @@ def test_versions_of_profiles_differ() -> None:
 def test_what_changes_vectors_changes_the_version() -> None:
     hog = profiles.versions("small")
     boxes = profiles.versions("small", ModelSettings(faces_model=Path("yunet.onnx")))
-    assert {stage for stage in hog if hog[stage] != boxes[stage]} == {"faces"}
+    assert {stage for stage in hog if hog[stage] != boxes[stage]} == {"affect", "faces"}
     cpu = profiles.versions("production")
     gpu = profiles.versions("production", ModelSettings(device="cuda"))
     assert {stage for stage in cpu if cpu[stage] != gpu[stage]} == {"asr", "embeddings", "vision", "affect"}
@@ -95,11 +95,10 @@ def test_settings_travel_as_strings() -> None:
         ModelSettings(),
         ModelSettings(Path("/m"), Path("/f.onnx"), threads=3, device="cuda"),
     ):
-        assert ModelSettings.from_strings(settings.as_strings()) == settings
-    assert ModelSettings.from_strings({}) == ModelSettings()
+        assert from_mapping(to_mapping("small", settings) | {"language": "ko"}) == ("small", settings)
 
 
 @pytest.mark.parametrize("wrong", [{"threads": "0"}, {"threads": "many"}, {"device": "tpu"}])
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"threads|invalid literal"):
-        ModelSettings.from_strings(wrong)
+        from_mapping(to_mapping("small", ModelSettings()) | wrong)

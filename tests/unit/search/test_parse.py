@@ -117,12 +117,20 @@ def test_ways_of_asking_are_no_words_at_the_end(query: str, words: str) -> None:
     assert parse(query).words == words
 
 
-def test_text_is_composed_and_control_characters_go() -> None:
-    decomposed = unicodedata.normalize("NFD", "고양이\x00가\t자는\x1b")
+def test_text_is_composed_and_white_space_squeezed() -> None:
+    decomposed = unicodedata.normalize("NFD", "고양이\r\n가\t\t자는\x85")
     assert parse(decomposed).words == "고양이 가 자는"
+    assert parse("👩\u200d👩\u200d👧 가족").words == "👩\u200d👩\u200d👧 가족", "emoji are joined by format characters"
 
 
-@pytest.mark.parametrize("query", ["", "   ", "\x00\x07\n", '""', '"', "\u200b\x01"[1:]])
+@pytest.mark.parametrize("query", ["bell\a", "\x00", "고양이\x1b[31m", "\x7f", "가\ud800나"])
+def test_control_characters_are_refused(query: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        parse(query)
+    assert refused.value.violations[0].field == "query"
+
+
+@pytest.mark.parametrize("query", ["", "   ", "\t\r\n", '""', '"'])
 def test_nothing_is_refused(query: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         parse(query)

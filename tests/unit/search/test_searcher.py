@@ -324,15 +324,15 @@ async def test_ties_are_by_video_and_start(world: World) -> None:
     assert rows(await done(world, request())) == ["z", "y", "x"]
 
 
-async def test_nothing_in_the_library_is_none_with_guesses(world: World) -> None:
+async def test_nothing_in_the_library_is_none_without_hits(world: World) -> None:
     world.text.hits = []
     world.dense.cosines = {"a": 0.81, "b": 0.8}
     world.vision.cosines = {"c": 0.15}
     last = await done(world, request("뷁쀍쒫"))
     assert last.summary is not None
     assert last.summary.match_quality is MatchQuality.NONE
-    assert last.hits
-    assert all(hit.ranked.match_quality is MatchQuality.BEST_GUESS for hit in last.hits)
+    assert not last.hits
+    assert last.summary.total_hits == 0
     assert rows(await done(world, request("뷁쀍쒫", min_confidence=0.4))) == []
 
 

@@ -154,7 +154,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_VIDEO_STATE: _ErrorReason.ValueType  # 12
     """The state of the video does not allow this. Metadata: `state`."""
     ERROR_REASON_NO_PHOTO_ACCEPTED: _ErrorReason.ValueType  # 13
-    """No photo was accepted for enrolment. Details: PreconditionFailure per photo."""
+    """No photo was accepted for enrolment. Metadata: the verdict of each photo by `upload_id`; details:
+    the same as PreconditionFailure.
+    """
     ERROR_REASON_FACES_DISABLED: _ErrorReason.ValueType  # 14
     """Faces are switched off for this tenant."""
     ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 15
@@ -230,7 +232,9 @@ ERROR_REASON_UPLOAD_CLOSED: ErrorReason.ValueType  # 11
 ERROR_REASON_VIDEO_STATE: ErrorReason.ValueType  # 12
 """The state of the video does not allow this. Metadata: `state`."""
 ERROR_REASON_NO_PHOTO_ACCEPTED: ErrorReason.ValueType  # 13
-"""No photo was accepted for enrolment. Details: PreconditionFailure per photo."""
+"""No photo was accepted for enrolment. Metadata: the verdict of each photo by `upload_id`; details:
+the same as PreconditionFailure.
+"""
 ERROR_REASON_FACES_DISABLED: ErrorReason.ValueType  # 14
 """Faces are switched off for this tenant."""
 ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 15

@@ -521,7 +521,7 @@ class PersonEnrolled(_message.Message):
     person_id: _builtins.str
     """The person."""
     gallery_version: _builtins.int
-    """Version of the gallery of the tenant, ascending."""
+    """Version of the tenant's gallery with this change; two changes at once may say the same."""
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -557,7 +557,7 @@ class PersonDeleted(_message.Message):
     person_id: _builtins.str
     """The person."""
     gallery_version: _builtins.int
-    """Version of the gallery of the tenant, ascending."""
+    """Version of the tenant's gallery with this change; two changes at once may say the same."""
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
         """When."""

@@ -33,9 +33,9 @@ class _PhotoVerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PhotoVer
     PHOTO_VERDICT_NO_FACE: _PhotoVerdict.ValueType  # 2
     """No face was found."""
     PHOTO_VERDICT_SEVERAL_FACES: _PhotoVerdict.ValueType  # 3
-    """More than one face was found."""
+    """More than one face is large enough to be meant."""
     PHOTO_VERDICT_TOO_SMALL: _PhotoVerdict.ValueType  # 4
-    """The face is too small."""
+    """No face is large enough."""
     PHOTO_VERDICT_BLURRED: _PhotoVerdict.ValueType  # 5
     """The face is blurred."""
     PHOTO_VERDICT_NOT_AN_IMAGE: _PhotoVerdict.ValueType  # 6
@@ -51,9 +51,9 @@ PHOTO_VERDICT_ACCEPTED: PhotoVerdict.ValueType  # 1
 PHOTO_VERDICT_NO_FACE: PhotoVerdict.ValueType  # 2
 """No face was found."""
 PHOTO_VERDICT_SEVERAL_FACES: PhotoVerdict.ValueType  # 3
-"""More than one face was found."""
+"""More than one face is large enough to be meant."""
 PHOTO_VERDICT_TOO_SMALL: PhotoVerdict.ValueType  # 4
-"""The face is too small."""
+"""No face is large enough."""
 PHOTO_VERDICT_BLURRED: PhotoVerdict.ValueType  # 5
 """The face is blurred."""
 PHOTO_VERDICT_NOT_AN_IMAGE: PhotoVerdict.ValueType  # 6
@@ -158,7 +158,7 @@ class EnrolPersonRequest(_message.Message):
     """Makes the call idempotent for 24 h. Required."""
     @_builtins.property
     def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Other names, at most 20."""
+        """Other names, at most 20, each 1 to 100 code points."""
 
     @_builtins.property
     def upload_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

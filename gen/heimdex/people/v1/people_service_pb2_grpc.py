@@ -63,8 +63,10 @@ class PeopleServiceServicer:
 
     def EnrolPerson(self, request, context):
         """EnrolPerson enrols somebody from uploaded photos, with a verdict each. FAILED_PRECONDITION /
-        NO_PHOTO_ACCEPTED when none is good, FACES_DISABLED when the tenant has faces off. Earlier and
-        later videos are matched. The same display name twice is allowed.
+        NO_PHOTO_ACCEPTED when none is good (the verdicts are its metadata, by upload id), FACES_DISABLED
+        when the tenant has faces off, UPLOAD_INCOMPLETE or UPLOAD_CLOSED when the bytes of a photo are
+        not there: each upload serves one enrolment. Earlier and later videos are matched. The same
+        display name twice is allowed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -85,7 +87,8 @@ class PeopleServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeletePerson(self, request, context):
-        """DeletePerson erases a person, the photos, the vectors and every match.
+        """DeletePerson erases a person, the photos, the vectors and every match. NOT_FOUND for another
+        tenant's, and for one that is erased already, but for a replay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

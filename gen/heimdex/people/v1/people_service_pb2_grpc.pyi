@@ -35,15 +35,19 @@ class PeopleServiceStub:
     def __new__(cls, channel: _aio.Channel) -> PeopleServiceAsyncStub: ...
     EnrolPerson: _grpc.UnaryUnaryMultiCallable[_people_service_pb2.EnrolPersonRequest, _people_service_pb2.EnrolPersonResponse]
     """EnrolPerson enrols somebody from uploaded photos, with a verdict each. FAILED_PRECONDITION /
-    NO_PHOTO_ACCEPTED when none is good, FACES_DISABLED when the tenant has faces off. Earlier and
-    later videos are matched. The same display name twice is allowed.
+    NO_PHOTO_ACCEPTED when none is good (the verdicts are its metadata, by upload id), FACES_DISABLED
+    when the tenant has faces off, UPLOAD_INCOMPLETE or UPLOAD_CLOSED when the bytes of a photo are
+    not there: each upload serves one enrolment. Earlier and later videos are matched. The same
+    display name twice is allowed.
     """
     GetPerson: _grpc.UnaryUnaryMultiCallable[_people_service_pb2.GetPersonRequest, _people_service_pb2.GetPersonResponse]
     """GetPerson returns one person; NOT_FOUND for another tenant's."""
     ListPeople: _grpc.UnaryUnaryMultiCallable[_people_service_pb2.ListPeopleRequest, _people_service_pb2.ListPeopleResponse]
     """ListPeople returns the enrolled people by display name."""
     DeletePerson: _grpc.UnaryUnaryMultiCallable[_people_service_pb2.DeletePersonRequest, _people_service_pb2.DeletePersonResponse]
-    """DeletePerson erases a person, the photos, the vectors and every match."""
+    """DeletePerson erases a person, the photos, the vectors and every match. NOT_FOUND for another
+    tenant's, and for one that is erased already, but for a replay.
+    """
 
 @_typing.type_check_only
 class PeopleServiceAsyncStub(PeopleServiceStub):
@@ -52,15 +56,19 @@ class PeopleServiceAsyncStub(PeopleServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     EnrolPerson: _aio.UnaryUnaryMultiCallable[_people_service_pb2.EnrolPersonRequest, _people_service_pb2.EnrolPersonResponse]  # type: ignore[assignment]
     """EnrolPerson enrols somebody from uploaded photos, with a verdict each. FAILED_PRECONDITION /
-    NO_PHOTO_ACCEPTED when none is good, FACES_DISABLED when the tenant has faces off. Earlier and
-    later videos are matched. The same display name twice is allowed.
+    NO_PHOTO_ACCEPTED when none is good (the verdicts are its metadata, by upload id), FACES_DISABLED
+    when the tenant has faces off, UPLOAD_INCOMPLETE or UPLOAD_CLOSED when the bytes of a photo are
+    not there: each upload serves one enrolment. Earlier and later videos are matched. The same
+    display name twice is allowed.
     """
     GetPerson: _aio.UnaryUnaryMultiCallable[_people_service_pb2.GetPersonRequest, _people_service_pb2.GetPersonResponse]  # type: ignore[assignment]
     """GetPerson returns one person; NOT_FOUND for another tenant's."""
     ListPeople: _aio.UnaryUnaryMultiCallable[_people_service_pb2.ListPeopleRequest, _people_service_pb2.ListPeopleResponse]  # type: ignore[assignment]
     """ListPeople returns the enrolled people by display name."""
     DeletePerson: _aio.UnaryUnaryMultiCallable[_people_service_pb2.DeletePersonRequest, _people_service_pb2.DeletePersonResponse]  # type: ignore[assignment]
-    """DeletePerson erases a person, the photos, the vectors and every match."""
+    """DeletePerson erases a person, the photos, the vectors and every match. NOT_FOUND for another
+    tenant's, and for one that is erased already, but for a replay.
+    """
 
 class PeopleServiceServicer(metaclass=_abc_1.ABCMeta):
     """The tenant's enrolled people. Off until an operator enables faces for the tenant."""
@@ -72,8 +80,10 @@ class PeopleServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_people_service_pb2.EnrolPersonResponse, _abc.Awaitable[_people_service_pb2.EnrolPersonResponse]]:
         """EnrolPerson enrols somebody from uploaded photos, with a verdict each. FAILED_PRECONDITION /
-        NO_PHOTO_ACCEPTED when none is good, FACES_DISABLED when the tenant has faces off. Earlier and
-        later videos are matched. The same display name twice is allowed.
+        NO_PHOTO_ACCEPTED when none is good (the verdicts are its metadata, by upload id), FACES_DISABLED
+        when the tenant has faces off, UPLOAD_INCOMPLETE or UPLOAD_CLOSED when the bytes of a photo are
+        not there: each upload serves one enrolment. Earlier and later videos are matched. The same
+        display name twice is allowed.
         """
 
     @_abc_1.abstractmethod
@@ -98,6 +108,8 @@ class PeopleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _people_service_pb2.DeletePersonRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_people_service_pb2.DeletePersonResponse, _abc.Awaitable[_people_service_pb2.DeletePersonResponse]]:
-        """DeletePerson erases a person, the photos, the vectors and every match."""
+        """DeletePerson erases a person, the photos, the vectors and every match. NOT_FOUND for another
+        tenant's, and for one that is erased already, but for a replay.
+        """
 
 def add_PeopleServiceServicer_to_server(servicer: PeopleServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

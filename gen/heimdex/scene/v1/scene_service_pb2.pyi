@@ -30,7 +30,7 @@ class GetSceneRequest(_message.Message):
     scene_id: _builtins.str
     """The scene."""
     include_urls: _builtins.bool
-    """Sign a URL for the keyframe."""
+    """Sign a URL for the keyframe; it works for an hour."""
     def __init__(
         self,
         *,
@@ -84,7 +84,9 @@ class ListScenesRequest(_message.Message):
     page_size: _builtins.int
     """At most so many, range [0, 500]; 0 is 100."""
     page_token: _builtins.str
-    """From `next_page_token`; empty for the first page."""
+    """From `next_page_token`; empty for the first page. INVALID_PAGE_TOKEN when the video has been
+    indexed anew since.
+    """
     include_urls: _builtins.bool
     """Sign URLs for the keyframes."""
     def __init__(

@@ -59,7 +59,8 @@ class SceneServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListScenes(self, request, context):
-        """ListScenes returns a video's scenes in order; empty while the video is not searchable.
+        """ListScenes returns a video's scenes in order; empty while the video is not searchable, NOT_FOUND
+        for another tenant's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,9 @@ class SceneServiceStub:
     GetScene: _grpc.UnaryUnaryMultiCallable[_scene_service_pb2.GetSceneRequest, _scene_service_pb2.GetSceneResponse]
     """GetScene returns one scene of the searchable revision; NOT_FOUND for another tenant's."""
     ListScenes: _grpc.UnaryUnaryMultiCallable[_scene_service_pb2.ListScenesRequest, _scene_service_pb2.ListScenesResponse]
-    """ListScenes returns a video's scenes in order; empty while the video is not searchable."""
+    """ListScenes returns a video's scenes in order; empty while the video is not searchable, NOT_FOUND
+    for another tenant's.
+    """
 
 @_typing.type_check_only
 class SceneServiceAsyncStub(SceneServiceStub):
@@ -46,7 +48,9 @@ class SceneServiceAsyncStub(SceneServiceStub):
     GetScene: _aio.UnaryUnaryMultiCallable[_scene_service_pb2.GetSceneRequest, _scene_service_pb2.GetSceneResponse]  # type: ignore[assignment]
     """GetScene returns one scene of the searchable revision; NOT_FOUND for another tenant's."""
     ListScenes: _aio.UnaryUnaryMultiCallable[_scene_service_pb2.ListScenesRequest, _scene_service_pb2.ListScenesResponse]  # type: ignore[assignment]
-    """ListScenes returns a video's scenes in order; empty while the video is not searchable."""
+    """ListScenes returns a video's scenes in order; empty while the video is not searchable, NOT_FOUND
+    for another tenant's.
+    """
 
 class SceneServiceServicer(metaclass=_abc_1.ABCMeta):
     """Reads scenes from the catalogue."""
@@ -65,6 +69,8 @@ class SceneServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _scene_service_pb2.ListScenesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_scene_service_pb2.ListScenesResponse, _abc.Awaitable[_scene_service_pb2.ListScenesResponse]]:
-        """ListScenes returns a video's scenes in order; empty while the video is not searchable."""
+        """ListScenes returns a video's scenes in order; empty while the video is not searchable, NOT_FOUND
+        for another tenant's.
+        """
 
 def add_SceneServiceServicer_to_server(servicer: SceneServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

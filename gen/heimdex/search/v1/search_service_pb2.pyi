@@ -208,14 +208,17 @@ class SearchScenesRequest(_message.Message):
     DELIVERY_FIELD_NUMBER: _builtins.int
     INCLUDE_URLS_FIELD_NUMBER: _builtins.int
     query: _builtins.str
-    """What to find: 1 to 1,000 code points, no control characters. `"…"` is a phrase that must be
-    said, `@name` an enrolled person; a person's name in plain text boosts their scenes.
-    May be empty only when `filter.person_ids` is not.
+    """What to find: 1 to 1,000 code points (NFC); control characters but white space are
+    INVALID_ARGUMENT. `"…"` is a phrase that must be said, `@name` an enrolled person; a person's
+    name in plain text boosts their scenes. May be empty only when `filter.person_ids` is not.
     """
     page_size: _builtins.int
     """At most so many hits, range [0, 200]; 0 is 20."""
     page_token: _builtins.str
-    """From `next_page_token` of an earlier DONE of the same query; empty for the first page."""
+    """From `next_page_token` of an earlier DONE of the same query and filter, whatever its `page_size`;
+    empty for the first page. Later pages come as one DONE, from the list that the first one froze:
+    what may not be shown any more is left out.
+    """
     delivery: Global___Delivery.ValueType
     """Which frames to send."""
     include_urls: _builtins.bool
@@ -412,7 +415,7 @@ class SearchSummary(_message.Message):
     total_hits: _builtins.int
     """Hits known over all pages."""
     match_quality: Global___MatchQuality.ValueType
-    """SUPPORTED, BEST_GUESS or NONE: the best hit's quality."""
+    """SUPPORTED or BEST_GUESS: the best hit's quality. NONE, with no hits: nothing in the library answers the query."""
     ranking: _builtins.str
     """Name and version of the ranking that was used."""
     generation: _builtins.int
@@ -427,7 +430,7 @@ class SearchSummary(_message.Message):
 
     @_builtins.property
     def people(self) -> _containers.RepeatedCompositeFieldContainer[_scene_pb2.ScenePerson]:
-        """People the query was understood to name."""
+        """People the query was understood to name; only on the first page."""
 
     def __init__(
         self,
@@ -462,7 +465,9 @@ class SearchScenesResponse(_message.Message):
     kind: Global___FrameKind.ValueType
     """What this is."""
     next_page_token: _builtins.str
-    """Only with DONE: token of the next page, empty on the last. Valid for 15 minutes."""
+    """Only with DONE: token of the next page, empty on the last. Valid for 15 minutes, and while the
+    same generation is read: INVALID_PAGE_TOKEN after that.
+    """
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___SceneHit]:
         """The complete current list of this page, best first; ties by video and start."""

@@ -1,0 +1,1 @@
+"""Vectors: scenes by cosine, on Milvus, in memory, and in batches."""

@@ -1,0 +1,37 @@
+"""Scope: tenants, videos and rows -> filters and partitions of Milvus. Pure; no text of a user goes in unquoted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+TENANT_BUCKETS = 16
+"""Partitions of a collection on Milvus Lite. It never changes for a collection that has rows."""
+
+_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
+
+
+def quoted(text: str) -> str:
+    """Return a string literal of Milvus' filter language. Milvus Lite has no templates to do it."""
+    return f'"{text.translate(_ESCAPES)}"'
+
+
+def within(tenant_id: str, *, video_ids: Iterable[str] = (), row_ids: Iterable[str] = ()) -> str:
+    """Return a filter: of the tenant, and of any of the videos and rows where some are given."""
+    terms = [f"tenant_id == {quoted(tenant_id)}"]
+    for field, values in (("video_id", video_ids), ("row_id", row_ids)):
+        listed = ", ".join(map(quoted, values))
+        if listed:
+            terms.append(f"{field} in [{listed}]")
+    return " and ".join(terms)
+
+
+def bucket(tenant_id: str) -> str:
+    """Return the partition of a tenant on Milvus Lite; it shares it with others, so the filter is always there too."""
+    digest = hashlib.sha256(tenant_id.encode()).digest()
+    return bucket_name(int.from_bytes(digest[:4], "big") % TENANT_BUCKETS)
+
+
+def bucket_name(number: int) -> str:
+    """Return the name of a partition."""
+    return f"tenants_{number:02d}"

@@ -1,0 +1,93 @@
+"""Batched vectors: searches of concurrent callers -> calls with several vectors; everything else passes through."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from adapters.batcher import Batcher
+from contracts.ports import Float32, Scored, VectorIndex, VectorRow
+
+_MAX_BATCH = 64
+"""Source: of 1, 16 and 64 queries a call, 64 costs Milvus Lite least a query; the scan of the scope is paid once."""
+
+_MAX_WAITING = 1000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Search:
+    """One caller's search; ``scope`` is what searches of one call have in common."""
+
+    collection: str
+    tenant_id: str
+    vectors: Float32
+    limit: int
+    video_ids: tuple[str, ...]
+
+    @property
+    def scope(self) -> Hashable:
+        return self.collection, self.tenant_id, self.limit, self.video_ids
+
+
+class BatchedVectors:
+    """``VectorIndex`` that sends concurrent searches of one scope together.
+
+    A search beyond 1,000 waiting ones raises LimitExceeded (transient). Writes are as ordered as the inner index.
+    """
+
+    def __init__(self, inner: VectorIndex) -> None:
+        """Configure; ``inner`` stays the caller's."""
+        self._inner = inner
+        self._batcher: Batcher[_Search, Sequence[Sequence[Scored]]] = Batcher(
+            self._search, max_batch=_MAX_BATCH, max_waiting=_MAX_WAITING, kind=lambda search: search.scope
+        )
+
+    async def ensure(self, collection: str, dim: int) -> None:
+        """See ``VectorIndex``."""
+        await self._inner.ensure(collection, dim)
+
+    async def upsert(self, collection: str, rows: Sequence[VectorRow]) -> None:
+        """See ``VectorIndex``."""
+        await self._inner.upsert(collection, rows)
+
+    async def flush(self, collection: str) -> None:
+        """See ``VectorIndex``."""
+        await self._inner.flush(collection)
+
+    async def search(
+        self, collection: str, tenant_id: str, vectors: Float32, *, limit: int, video_ids: Sequence[str] = ()
+    ) -> Sequence[Sequence[Scored]]:
+        """See ``VectorIndex``; with others of the same scope."""
+        return await self._batcher.ask(_Search(collection, tenant_id, vectors, limit, tuple(sorted(set(video_ids)))))
+
+    async def similarities(
+        self, collection: str, tenant_id: str, vector: Float32, row_ids: Sequence[str]
+    ) -> Mapping[str, float]:
+        """See ``VectorIndex``."""
+        return await self._inner.similarities(collection, tenant_id, vector, row_ids)
+
+    async def delete(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> None:
+        """See ``VectorIndex``."""
+        await self._inner.delete(collection, tenant_id, row_ids)
+
+    async def delete_video(self, collection: str, tenant_id: str, video_id: str) -> None:
+        """See ``VectorIndex``."""
+        await self._inner.delete_video(collection, tenant_id, video_id)
+
+    async def count(self, collection: str, tenant_id: str, video_id: str | None = None) -> int:
+        """See ``VectorIndex``."""
+        return await self._inner.count(collection, tenant_id, video_id)
+
+    async def _search(self, searches: Sequence[_Search]) -> Sequence[Sequence[Sequence[Scored]]]:
+        first = searches[0]
+        lists = await self._inner.search(
+            first.collection,
+            first.tenant_id,
+            np.concatenate([search.vectors for search in searches]),
+            limit=first.limit,
+            video_ids=first.video_ids,
+        )
+        ends = np.cumsum([len(search.vectors) for search in searches])
+        return [lists[end - len(search.vectors) : end] for search, end in zip(searches, ends, strict=True)]

@@ -1,0 +1,177 @@
+"""Search pages: what is left of an answer -> the bytes that its page token holds, and back. Pure.
+
+Scores are quantised: 180 hits make a token of about 9 kB.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from contracts.ids import row_id, split_row_id
+from indexer.search.types import Cause, Channel, Contribution, Degraded, MatchQuality, Ranked
+
+LIFE_S = 15 * 60
+"""How long a list stays frozen. Source: ``heimdex.search.v1.SearchScenesResponse.next_page_token``."""
+
+_FORMAT = 1
+_CHANNELS, _CAUSES, _QUALITIES = tuple(Channel), tuple(Cause), tuple(MatchQuality)  # places are part of the format
+_HEAD = struct.Struct(">BQIIBBBBBHHH")
+_LEVEL = 1  # the slower ones gain a few per cent
+_WEIGHT, _REVISION, _SHARE, _RAW = ">f4", ">u4", ">u2", ">f2"
+_STEPS = 0xFFFF  # of similarities and confidences in [0, 1]
+_MAX_RAW = 65_504.0  # the largest half-precision number
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """What is left of an answer, and what later pages say of all of it.
+
+    Attributes:
+        generation: number of the one that was read.
+        first_rank: place of the first row of ``rest``, >= 1.
+        rest: best first; every row has contributions of the same channels with the same weights.
+        marking: what to mark in transcripts.
+    """
+
+    generation: int
+    first_rank: int
+    total_hits: int
+    match_quality: MatchQuality
+    answered: tuple[Channel, ...]
+    degraded: tuple[Degraded, ...]
+    ranking: str
+    marking: str
+    rest: tuple[Ranked, ...]
+
+
+def pack(frozen: Frozen) -> bytes:
+    """Return the bytes of a list."""
+    rest = frozen.rest
+    weights = {part.channel: part.weight for part in rest[0].contributions} if rest else {}
+    rows = [{part.channel: part for part in ranked.contributions} for ranked in rest]
+    scenes = [split_row_id(ranked.row_id) for ranked in rest]
+    ids = ",".join(scene for scene, _ in scenes).encode()
+    ranking, marking = frozen.ranking.encode(), frozen.marking.encode()
+    parts = [
+        _HEAD.pack(
+            _FORMAT,
+            frozen.generation,
+            frozen.first_rank,
+            frozen.total_hits,
+            _QUALITIES.index(frozen.match_quality),
+            len(frozen.answered),
+            len(frozen.degraded),
+            len(weights),
+            len(ranking),
+            len(marking),
+            len(ids),
+            len(rest),
+        ),
+        bytes(_CHANNELS.index(channel) for channel in frozen.answered),
+        bytes(_CHANNELS.index(missing.channel) for missing in frozen.degraded),
+        bytes(_CAUSES.index(missing.cause) for missing in frozen.degraded),
+        bytes(_CHANNELS.index(channel) for channel in weights),
+        _packed(list(weights.values()), _WEIGHT),
+        ranking,
+        marking,
+        ids,
+        _packed([revision for _, revision in scenes], _REVISION),
+        bytes(_QUALITIES.index(ranked.match_quality) for ranked in rest),
+        _shares([ranked.confidence for ranked in rest]),
+    ]
+    for channel in weights:  # column by column, which compresses better
+        parts.append(_shares([row[channel].similarity for row in rows]))
+        parts.append(_packed(np.clip([row[channel].raw for row in rows], -_MAX_RAW, _MAX_RAW), _RAW))
+    return zlib.compress(b"".join(parts), _LEVEL)
+
+
+def unpack(packed: bytes) -> Frozen | None:
+    """Return the list of ``pack``; None for the format of another version.
+
+    The bytes are our own: the token that holds them is signed.
+    """
+    body = zlib.decompress(packed)
+    if body[0] != _FORMAT:
+        return None
+    _, generation, first_rank, total, quality, *lengths = _HEAD.unpack_from(body)
+    answered, degraded, columns, ranking, marking, ids, rows = lengths
+    read = _Reader(body, _HEAD.size)
+    there = read.channels(answered)
+    missing = zip(read.channels(degraded), read.take(degraded), strict=True)
+    weights = dict(zip(read.channels(columns), read.numbers(columns, _WEIGHT), strict=True))
+    return Frozen(
+        generation=generation,
+        first_rank=first_rank,
+        total_hits=total,
+        match_quality=_QUALITIES[quality],
+        answered=there,
+        degraded=tuple(Degraded(channel, _CAUSES[cause]) for channel, cause in missing),
+        ranking=read.text(ranking),
+        marking=read.text(marking),
+        rest=_rows(read, weights, read.text(ids), rows),
+    )
+
+
+def _rows(read: _Reader, weights: Mapping[Channel, float], ids: str, rows: int) -> tuple[Ranked, ...]:
+    scenes = ids.split(",") if ids else []
+    revisions = read.numbers(rows, _REVISION)
+    qualities = [_QUALITIES[place] for place in read.take(rows)]
+    confidences = read.shares(rows)
+    columns = [
+        [
+            Contribution(channel, similar, weight, similar * weight, raw)
+            for similar, raw in zip(read.shares(rows), read.numbers(rows, _RAW), strict=True)
+        ]
+        for channel, weight in weights.items()
+    ]
+    return tuple(
+        Ranked(
+            row_id=row_id(scenes[row], revisions[row]),
+            score=sum(column[row].points for column in columns),
+            confidence=confidences[row],
+            match_quality=qualities[row],
+            contributions=tuple(sorted((column[row] for column in columns), key=lambda part: -part.points)),
+        )
+        for row in range(rows)
+    )
+
+
+class _Reader:
+    """Bytes, from front to back."""
+
+    def __init__(self, body: bytes, at: int) -> None:
+        self._body = body
+        self._at = at
+
+    def take(self, length: int) -> bytes:
+        taken = self._body[self._at : self._at + length]
+        self._at += length
+        return taken
+
+    def text(self, length: int) -> str:
+        return self.take(length).decode()
+
+    def channels(self, count: int) -> tuple[Channel, ...]:
+        return tuple(_CHANNELS[place] for place in self.take(count))
+
+    def numbers(self, count: int, kind: str) -> list[Any]:
+        found: list[Any] = np.frombuffer(self.take(count * np.dtype(kind).itemsize), kind).tolist()
+        return found
+
+    def shares(self, count: int) -> list[float]:
+        return [steps / _STEPS for steps in self.numbers(count, _SHARE)]
+
+
+def _shares(values: Sequence[float]) -> bytes:
+    return _packed(np.rint(np.clip(values, 0.0, 1.0) * _STEPS), _SHARE)
+
+
+def _packed(values: npt.ArrayLike, kind: str) -> bytes:
+    return np.asarray(values).astype(kind).tobytes()
