@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
 from contracts import flow
 from contracts.errors import HeimdexError
 from contracts.ports import Record
+from heimdex.common.v1 import common_pb2
 from heimdex.events.v1 import context_pb2, manifest_pb2
 
 
@@ -34,6 +36,17 @@ class Delivery:
     index: int
     inputs: Mapping[str, manifest_pb2.Manifest]
     attempt: int
+
+
+Ended = Callable[[common_pb2.Outcome.ValueType], None]
+
+Observe = Callable[[Delivery], AbstractContextManager[Ended]]
+"""Watches one run of a stage, for metrics and traces. The block is the run; it says how it ended, if it did."""
+
+
+def unobserved(_: Delivery) -> AbstractContextManager[Ended]:
+    """Watch nothing."""
+    return nullcontext(lambda _: None)
 
 
 class StageHandler(Protocol):

@@ -6,7 +6,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from contracts import codec
 from contracts.catalog import SceneRow
+from contracts.errors import HeimdexError
 from contracts.ports import Record
+from heimdex.common.v1 import common_pb2
 from heimdex.events.v1 import context_pb2, events_pb2
 from heimdex.scene.v1 import scene_pb2
 
@@ -122,6 +124,46 @@ def person_deleted(tenant_id: str, person_id: str, gallery_version: int, now_ms:
         ),
         key=person_id,
         event_id=f"{person_id}:deleted",
+        tenant_id=tenant_id,
+        time=time,
+    )
+
+
+def dead_letter(
+    consumer: str,
+    record: Record,
+    error: HeimdexError,
+    *,
+    attempts: int,
+    now_ms: int,
+    context: context_pb2.EventContext | None = None,
+) -> Record:
+    """Return the fact that a consumer gave up on a record.
+
+    Args:
+        consumer: stage noun or control noun.
+        record: as it came from the bus; where it lay makes the event id, so that a repetition is the same event.
+        context: tenant, video and revision, as far as they could be read.
+    """
+    time = timestamp(now_ms)
+    letter = events_pb2.DeadLetter(
+        consumer=consumer,
+        source_topic=record.topic,
+        source_partition=record.partition,
+        source_offset=record.offset,
+        key=record.key,
+        value=record.value,
+        reason=common_pb2.ErrorReason.Value(f"ERROR_REASON_{error.reason}"),
+        message=error.message,
+        attempts=attempts,
+        event_time=time,
+        context=context,
+    )
+    tenant_id = context.tenant_id if context else ""
+    return codec.encode(
+        letter,
+        key=record.key,
+        event_id=f"{consumer}:{record.topic}:{record.partition}:{record.offset}",
         tenant_id=tenant_id,
         time=time,
     )

@@ -11,8 +11,7 @@ import structlog
 from contracts import codec, facts
 from contracts.errors import BadArtifact, HeimdexError, Internal
 from contracts.ports import Clock, Handler, Producer, Record
-from heimdex.common.v1 import common_pb2
-from heimdex.events.v1 import context_pb2, events_pb2
+from heimdex.events.v1 import context_pb2
 
 T = TypeVar("T")
 
@@ -42,37 +41,18 @@ class Guard:
             await self._give_up(record, Internal(f"{type(error).__name__} in {self._consumer}"))
 
     async def _give_up(self, record: Record, error: HeimdexError) -> None:
-        letter = self._dead_letter(record, error)
+        now_ms = self._clock.now_ms()
+        letter = facts.dead_letter(self._consumer, record, error, attempts=1, now_ms=now_ms, context=_context(record))
         await insist(lambda: self._producer.send(letter), self._clock, what="dead letter")
         _log.error("dead letter", consumer=self._consumer, key=record.key, reason=error.reason, error=error.message)
 
-    def _dead_letter(self, record: Record, error: HeimdexError) -> Record:
-        now = facts.timestamp(self._clock.now_ms())
-        context = _context(record)
-        letter = events_pb2.DeadLetter(
-            consumer=self._consumer,
-            source_topic=record.topic,
-            source_partition=record.partition,
-            source_offset=record.offset,
-            key=record.key,
-            value=record.value,
-            reason=common_pb2.ErrorReason.Value(f"ERROR_REASON_{error.reason}"),
-            message=error.message,
-            attempts=1,
-            event_time=now,
-            context=context,
-        )
-        origin = f"{self._consumer}:{record.topic}:{record.partition}:{record.offset}"
-        tenant_id = codec.headers(record).get("ce_tenantid", "") or context.tenant_id
-        return codec.encode(letter, key=record.key, event_id=origin, tenant_id=tenant_id, time=now)
-
 
 def _context(record: Record) -> context_pb2.EventContext:
-    """Return what the record says of tenant, video and revision; nothing where it cannot be read."""
+    """Return what the record says of tenant, video and revision, as far as it can be read."""
     try:
         message = codec.decode(record)
     except BadArtifact:
-        return context_pb2.EventContext()
+        return context_pb2.EventContext(tenant_id=codec.headers(record).get("ce_tenantid", ""))
     context = getattr(message, "context", None)
     if isinstance(context, context_pb2.EventContext):
         return context

@@ -8,9 +8,9 @@ the record that it failed on. What Faust or Kafka cannot get over ends ``run``, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
-from contextlib import aclosing
 from typing import Any
 
 import structlog
@@ -38,7 +38,7 @@ _STILL_S = 120.0  # Source: settled question 11, as the 15 s above
 _log = structlog.get_logger()
 
 
-class _App(App):  # type: ignore[misc]  # Faust names its classes lazily
+class _App(App):
     """A Faust app that keeps nothing on disk."""
 
     def _create_directories(self) -> None:
@@ -112,8 +112,7 @@ class FaustConsumer:
             for task in (stop, start):
                 task.cancel()
             await asyncio.wait({stop, start})
-            if self._app is not None:
-                await self._app.stop()
+            await self._end()
             self._ended.set()
 
     async def stop(self) -> None:
@@ -138,7 +137,8 @@ class FaustConsumer:
     # ---------------------------------------------------------------------------------------------- start
 
     async def _start(self) -> None:
-        while not await self._topics_are_there():  # a topic made later would not be noticed for minutes
+        # A topic that is made later would not be noticed for minutes.
+        while not await self._topics_are_there():  # noqa: ASYNC110 - nobody tells when a broker is there
             await asyncio.sleep(_PAUSE_S)
         self._app = app = self._make_app()
         await app.start()
@@ -179,6 +179,15 @@ class FaustConsumer:
         app.finalize()
         return app
 
+    async def _end(self) -> None:
+        app = self._app
+        if app is None:
+            return
+        with contextlib.suppress(Exception):  # what is not committed comes again
+            async with asyncio.timeout(_PAUSE_S):
+                await app.commit(None)  # Faust's own way out forgets acknowledgements when it rejoins on it
+        await app.stop()
+
     # ------------------------------------------------------------------------------------------- delivery
 
     async def _act(self, stream: Any) -> None:
@@ -191,23 +200,20 @@ class FaustConsumer:
         self._actors.append(partitions)
         events = stream.noack()
         try:
-            async with aclosing(aiter(events)) as values:
+            async with contextlib.aclosing(aiter(events)) as values:
                 async for _ in values:
                     event = events.current_event
                     await self._take(event.message)
                     event.ack()
         except asyncio.CancelledError:
             return
-        except Exception as error:  # noqa: BLE001 - whatever it is, nothing behind this record may be taken
-            self._fail(error)
-            await self._stopping.wait()
         finally:
             self._actors[:] = [other for other in self._actors if other is not partitions]
             for partition in partitions:
                 self._taken.pop(partition, None)
 
     async def _take(self, message: Any) -> None:
-        """Return when the handler did. Raises what it raised, and Internal when it cancelled itself."""
+        """Return when the handler did; when it raises, end the consumer and never return: no record is skipped."""
         self._taken[message.tp] = message.offset + 1
         self._behind_s = None
         self._in_flight += 1
@@ -219,13 +225,12 @@ class FaustConsumer:
             if not handling.done():
                 handling.cancel()
                 await asyncio.wait({handling})
-        if handling.cancelled():
-            raise Internal("a handler was cancelled by itself")
-        handling.result()
-
-    def _fail(self, error: Exception) -> None:
+        error = Internal("a handler was cancelled by itself") if handling.cancelled() else handling.exception()
+        if error is None:
+            return
         if self._failure is not None and not self._failure.done():
             self._failure.set_exception(error)
+        await asyncio.Event().wait()
 
     def _record(self, message: Any) -> Record:
         return Record(

@@ -14,6 +14,7 @@ import structlog
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from adapters import metrics
 from adapters.bus.breaker import Breaker
 from contracts import codec, flow, ids, plan
 from contracts.delivery import Delivery, StageHandler
@@ -59,6 +60,7 @@ class Intake:
         self._producer = producer
         self._clock = clock
         self._breaker = breaker or Breaker(clock)
+        self._metrics = metrics.of_stage(stage.noun)
         self._plans: OrderedDict[str, manifest_pb2.Plan] = OrderedDict()
 
     def healthy(self) -> bool:
@@ -67,6 +69,7 @@ class Intake:
 
     async def handle(self, record: Record) -> None:
         """Take one record to its end. Only CancelledError escapes."""
+        self._metrics.events.inc()
         pause = 0
         while True:
             try:
@@ -97,7 +100,8 @@ class Intake:
             await self._unreadable(record, context, attempt, error)
             return
         for delivery in deliveries:
-            await self._deliver(delivery)
+            with structlog.contextvars.bound_contextvars(**_names(delivery)):
+                await self._deliver(delivery)
 
     async def _unreadable(
         self, record: Record, context: context_pb2.EventContext, attempt: int, error: HeimdexError
@@ -132,7 +136,7 @@ class Intake:
             if await self._erased(delivery.context):
                 return
             if isinstance(error, Rejected):
-                await self._handler.end(delivery, error)
+                await self._end(delivery, error)
                 self._breaker.good()
                 return
             if error.retryable and delivery.attempt < MAX_TRIES:
@@ -141,11 +145,15 @@ class Intake:
                 return
             self._breaker.bad()
             if not self._breaker.open:
-                await self._handler.end(delivery, error)
+                await self._end(delivery, error)
                 await self._dead_letter(delivery.record, delivery.context, delivery.attempt, error)
                 return
             _log.error("breaker open", stage=self._stage.noun, reason=error.reason, error=error.message)
             await self._breaker.hold()
+
+    async def _end(self, delivery: Delivery, error: HeimdexError) -> None:
+        await self._handler.end(delivery, error)
+        self._metrics.endings.labels("REJECTED" if isinstance(error, Rejected) else "FAILED").inc()
 
     async def _try(self, delivery: Delivery) -> HeimdexError | None:
         """Run it; return what went wrong, None for nothing."""
@@ -216,6 +224,7 @@ class Intake:
             (codec.REASON, error.reason.encode()),
         )
         await self._producer.send(replace(record, topic=tier, headers=headers, partition=-1, offset=-1))
+        self._metrics.retries.inc()
 
     async def _dead_letter(
         self, record: Record, context: context_pb2.EventContext, attempt: int, error: HeimdexError
@@ -239,6 +248,7 @@ class Intake:
         await self._producer.send(
             codec.encode(letter, key=record.key, event_id=origin, tenant_id=context.tenant_id, time=now)
         )
+        self._metrics.dead_letters.inc()
         _log.error("dead letter", stage=self._stage.noun, key=record.key, reason=error.reason, error=error.message)
 
 
@@ -248,6 +258,14 @@ def _context(message: Message) -> context_pb2.EventContext:
     if not isinstance(context, context_pb2.EventContext) or not context.video_id or not context.plan_key:
         raise BadArtifact(f"{message.DESCRIPTOR.full_name} names no run")
     return context
+
+
+def _names(delivery: Delivery) -> dict[str, str]:
+    """Return what every line of the log says during a delivery."""
+    context = delivery.context
+    event_id = ids.event_id(context.video_id, context.revision, delivery.stage.noun, delivery.spec)
+    _, _, trace = context.root_traceparent.partition("-")
+    return {"event_id": event_id, "trace_id": trace.partition("-")[0]}
 
 
 def _attempt(record: Record, noun: str) -> int:

@@ -23,7 +23,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from adapters.bus.lease import Leases
 from contracts import codec, flow, ids, plan
-from contracts.delivery import Delivery
+from contracts.delivery import Delivery, Observe, unobserved
 from contracts.endings import progressed, stage_event
 from contracts.errors import (
     BadArtifact,
@@ -87,12 +87,14 @@ class StageRunner:
         slot: asyncio.Semaphore,
         deployed: plan.Pipeline,
         clock: Clock,
+        observe: Observe = unobserved,
         deadline_factor: float = 1.0,
     ) -> None:
         """Wire.
 
         Args:
             slot: taken for the whole of a run; shared by the model stages of a process.
+            observe: watches work that is done here, not endings that are only told again.
             deployed: what this worker serves; other plans are parked.
             deadline_factor: stretches the stage's deadline on slow machines.
         """
@@ -105,6 +107,7 @@ class StageRunner:
         self._slot = slot
         self._deployed = deployed
         self._clock = clock
+        self._observe = observe
         self._deadline_factor = deadline_factor
 
     async def run(self, delivery: Delivery) -> bool:
@@ -153,7 +156,10 @@ class StageRunner:
                 raise DependencyUnavailable("objects", "a manifest that was there is gone")
             if held.attempts > MAX_CRASHES:
                 raise Internal(f"the worker died {MAX_CRASHES} times on it", reason="CRASHED")
-            return await self._work(delivery, life)
+            with self._observe(delivery) as ended:
+                finished = await self._work(delivery, life)
+                ended(finished.manifest.outcome)
+                return finished
 
     async def _work(self, delivery: Delivery, life: _Life) -> Finished:
         deadline_s = self._deadline_s(delivery)

@@ -11,6 +11,7 @@ from adapters.catalog.effects import changed, command, emit
 from adapters.catalog.engine import Transactions
 from adapters.catalog.models import (
     DeadLetterRow,
+    IdempotencyRow,
     MatchingRow,
     OutboxTableRow,
     RevisionRow,
@@ -55,6 +56,12 @@ class Erasure(Transactions):
             await session.execute(
                 delete(OutboxTableRow)
                 .where(OutboxTableRow.topic == SCENE_TOPIC, OutboxTableRow.key.in_(scene_ids))
+                .execution_options(synchronize_session=False)
+            )
+            uploads = select(UploadRow.upload_id).where(UploadRow.video_id == video_id)
+            await session.execute(  # the same file may come again, by the same request
+                delete(IdempotencyRow)
+                .where(IdempotencyRow.tenant_id == tenant_id, IdempotencyRow.resource_id.in_(uploads))
                 .execution_options(synchronize_session=False)
             )
             for table in _OF_VIDEO:

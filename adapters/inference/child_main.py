@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from adapters.inference import wire
 from contracts.errors import HeimdexError, Internal, ModelUnavailable
 
 HEARTBEAT_S = 2.0
+SHARE_EVERY_S = 0.1
+"""Work reports each frame and each block of sound: thousands of messages that nobody reads."""
 
 _PR_SET_PDEATHSIG = 1
 _OOM_SCORE = 500  # the kernel takes the child, whose job is retried, before the servers
@@ -32,6 +35,7 @@ class _Pipe:
         self._connection = connection
         self._lock = threading.Lock()
         self._working = threading.Event()
+        self._next_share_s = 0.0
         threading.Thread(target=self._beat, daemon=True).start()
 
     def calls(self) -> wire.Call:
@@ -43,7 +47,11 @@ class _Pipe:
         return call
 
     def share(self, value: float) -> None:
-        """Report progress; never raises."""
+        """Report progress, now and then and at the end; never raises."""
+        now_s = time.monotonic()
+        if value < 1 and now_s < self._next_share_s:
+            return
+        self._next_share_s = now_s + SHARE_EVERY_S
         self._send(wire.Share(min(1.0, max(0.0, float(value)))))
 
     def done(self, result: object, error: HeimdexError | None) -> None:

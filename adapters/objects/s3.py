@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -93,7 +94,7 @@ class S3Objects:
 
         def work() -> tuple[bytes, ObjectInfo]:
             answer = self._s3.get_object(Bucket=self._bucket, Key=key, **_if_match(if_match))
-            with answer["Body"] as body:
+            with closing(answer["Body"]) as body:  # entered itself, it gives the stream that checks no length
                 return body.read(), _info(key, cast("Mapping[str, Any]", answer))
 
         return await self._call(key, work)
@@ -130,7 +131,7 @@ class S3Objects:
         def work() -> ObjectInfo:
             answer = self._s3.get_object(Bucket=self._bucket, Key=key, **_if_match(if_match))
             try:
-                with answer["Body"] as body, part.open("wb") as file:
+                with closing(answer["Body"]) as body, part.open("wb") as file:
                     for chunk in body.iter_chunks(_CHUNK_BYTES):
                         file.write(chunk)
                 part.replace(path)

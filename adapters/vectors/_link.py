@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A Milvus that answers; ``lite`` when it is Milvus Lite."""
+
+    client: AsyncMilvusClient
+    lite: bool
+
+
 RETRY: dict[str, Any] = {"retry_times": 1}
 """For every call: a connection that is closed in mid-call (GOAWAY, restart) is made again and the call repeated, once.
 
@@ -24,14 +34,14 @@ Without it pymilvus repeats until the time is up, and a search waits for a serve
 _CONNECT_S = 5.0
 
 _KEEPALIVE_MS = 360_000
-"""Milvus Lite takes more than one ping in five minutes for abuse and closes the connection; pymilvus pings every 10 s."""
+"""Milvus Lite takes more than one ping in five minutes for abuse and closes the connection; pymilvus sends 30."""
 
 _ABSENT = frozenset({100, 200})  # no such collection, no such partition
 _OUR_FAULT = frozenset({6, 1100, 1101})  # what we sent makes no sense
 
 
-class Absent(Exception):
-    """There is no such collection."""
+class Absent(DependencyUnavailable):
+    """There is no such collection: nobody has written to it yet."""
 
 
 class Link:
@@ -40,9 +50,8 @@ class Link:
     def __init__(self, uri: str) -> None:
         """Configure; ``uri`` may carry user and password."""
         self._uri = uri
-        self._client: AsyncMilvusClient | None = None
-        self._connecting: asyncio.Task[AsyncMilvusClient] | None = None
-        self._lite = False
+        self._server: Server | None = None
+        self._connecting: asyncio.Task[Server] | None = None
 
     async def open(self) -> None:
         """Load pymilvus, which takes seconds, beside the event loop."""
@@ -55,20 +64,15 @@ class Link:
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.wait({self._connecting})
-        if self._client is not None:
-            await self._client.close()
-            self._client = None
+        if self._server is not None:
+            await self._server.client.close()
+            self._server = None
 
-    async def is_lite(self, limit_s: float) -> bool:
-        """Return whether it is Milvus Lite. Raises DependencyUnavailable (transient)."""
-        await self.call(limit_s, _nothing)
-        return self._lite
-
-    async def call(self, limit_s: float, work: Callable[[AsyncMilvusClient], Awaitable[T]]) -> T:
+    async def call(self, limit_s: float, work: Callable[[Server], Awaitable[T]]) -> T:
         """Return what ``work`` answers.
 
         Raises:
-            Absent: no such collection.
+            Absent: there is no such collection.
             DependencyUnavailable: no answer within ``limit_s`` seconds, or a failure (transient).
             Internal: Milvus does not understand us (permanent).
         """
@@ -76,13 +80,13 @@ class Link:
 
         try:
             async with asyncio.timeout(limit_s):
-                return await work(self._client or await self._connected())
+                return await work(self._server or await self._connected())
         except TimeoutError as error:
             message = f"no answer within {limit_s:.0f} s"
             raise DependencyUnavailable("milvus", message, reason="DEADLINE_EXCEEDED") from error
         except MilvusException as error:
             if error.code in _ABSENT:
-                raise Absent from error
+                raise Absent("milvus", "there is no such collection") from error
             raise _typed(error.code) from error
         except Exception as error:
             # gRPC's own errors come bare, and only adapters/inference may name that library.
@@ -91,14 +95,14 @@ class Link:
                 raise
             raise _typed(code()) from error
 
-    async def _connected(self) -> AsyncMilvusClient:
+    async def _connected(self) -> Server:
         """Connect once for all who wait; whoever gives up does not take the connection from the others."""
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._connect())
             self._connecting.add_done_callback(self._ended)
         return await asyncio.shield(self._connecting)
 
-    async def _connect(self) -> AsyncMilvusClient:
+    async def _connect(self) -> Server:
         from pymilvus import AsyncMilvusClient
 
         client = AsyncMilvusClient(
@@ -108,21 +112,18 @@ class Link:
             grpc_options={"grpc.keepalive_time_ms": _KEEPALIVE_MS},
         )
         try:
-            self._lite = "lite" in await client.get_server_version(**RETRY)
+            async with asyncio.timeout(_CONNECT_S):
+                version = await client.get_server_version(**RETRY)
         except BaseException:
             await client.close()
             raise
-        self._client = client
-        return client
+        self._server = Server(client, lite="lite" in version)
+        return self._server
 
-    def _ended(self, task: asyncio.Task[AsyncMilvusClient]) -> None:
+    def _ended(self, task: asyncio.Task[Server]) -> None:
         self._connecting = None
         if not task.cancelled():
             task.exception()  # known to those who wait, if anybody still does
-
-
-async def _nothing(_: object) -> None:
-    """Ask nothing: the connection is what counts."""
 
 
 def _typed(code: object) -> HeimdexError:

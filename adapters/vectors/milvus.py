@@ -10,13 +10,16 @@ partitions: a tenant is one of 16 hash buckets, and always the filter too.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from adapters.vectors._link import RETRY, Absent, Link
+from adapters.vectors._link import RETRY, Absent, Link, Server
 from adapters.vectors._scope import TENANT_BUCKETS, bucket, bucket_name, within
 from contracts.errors import DependencyUnavailable, PreconditionFailed
 from contracts.ports import Float32, Scored, VectorRow
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 _READ_S = 5.0
 _WRITE_S = 60.0
 _MAX_IDS = 500  # of one delete
+_OTHERS_CREATE_S = (0.0, 0.1, 0.4, 1.5)
+"""Pauses in which a collection appears that another process is creating; ours failed because of it."""
 
 _ID, _VECTOR, _METRIC = "row_id", "vector", "COSINE"
 
@@ -50,6 +55,7 @@ class MilvusVectors:
             uri: ``http://host:port`` or ``https://user:password@host:port``.
         """
         self._link = Link(uri)
+        self._making = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         """Load the library."""
@@ -64,28 +70,19 @@ class MilvusVectors:
 
     async def ensure(self, collection: str, dim: int) -> None:
         """Create the collection if it is absent, or what is missing of it; several may at once."""
-        lite = await self._link.is_lite(_WRITE_S)
-        existing = await self._dim(collection)
-        if existing is None:
-            try:
-                await self._link.call(_WRITE_S, lambda client: _create(client, collection, dim, lite=lite))
-            except DependencyUnavailable:  # or somebody else was quicker
-                existing = await self._dim(collection)
-                if existing is None:
-                    raise
-        if existing not in {None, dim}:
-            raise PreconditionFailed(f"collection {collection} has {existing} dimensions, not {dim}")
-        if lite:
-            await self._ensure_buckets(collection)
+        async with self._making:
+            existing = await self._dim(collection) or await self._make(collection, dim)
+            if existing != dim:
+                raise PreconditionFailed(f"collection {collection} has {existing} dimensions, not {dim}")
+            await self._ensure_partitions(collection)
 
     async def upsert(self, collection: str, rows: Sequence[VectorRow]) -> None:
-        """Write rows, one call a bucket."""
-        lite = await self._link.is_lite(_WRITE_S)
-        by_bucket: dict[str, list[dict[str, Any]]] = {}
+        """Write rows, those of a tenant in one call."""
+        by_tenant: dict[str, list[dict[str, Any]]] = {}
         for row in rows:
-            by_bucket.setdefault(bucket(row.tenant_id) if lite else "", []).append(_entity(row))
-        for partition, entities in by_bucket.items():
-            await self._upsert(collection, partition, entities)
+            by_tenant.setdefault(row.tenant_id, []).append(_entity(row))
+        for tenant_id, entities in by_tenant.items():
+            await self._link.call(_WRITE_S, partial(_upsert, collection, tenant_id, entities))
 
     async def flush(self, collection: str) -> None:
         """Make all that was written searchable and quick.
@@ -93,28 +90,26 @@ class MilvusVectors:
         Lite: rows that are not flushed cost 30 ms a search per 1,000. A cluster searches growing segments and rations
         flushes, so there it is one read that waits until everything written before is visible.
         """
-        lite = await self._link.is_lite(_WRITE_S)
 
-        async def work(client: AsyncMilvusClient) -> None:
-            if lite:
-                await client.flush(collection, **RETRY)
+        async def work(server: Server) -> None:
+            if server.lite:
+                await server.client.flush(collection, **RETRY)
             else:
-                await client.query(collection, output_fields=[_ID], limit=1, consistency_level="Strong", **RETRY)
+                await server.client.query(collection, output_fields=[_ID], limit=1, consistency_level="Strong", **RETRY)
 
-        try:
+        with suppress(Absent):
             await self._link.call(_WRITE_S, work)
-        except Absent:
-            return
 
     async def search(
         self, collection: str, tenant_id: str, vectors: Float32, *, limit: int, video_ids: Sequence[str] = ()
     ) -> Sequence[Sequence[Scored]]:
         """Return the nearest rows of each query; all queries share one reading of the scope."""
-        lite = await self._link.is_lite(_READ_S)
+        if not len(vectors):
+            return []
         try:
             found = await self._link.call(
                 _READ_S,
-                lambda client: client.search(
+                lambda server: server.client.search(
                     collection,
                     data=list(vectors),
                     filter=within(tenant_id, video_ids=video_ids),
@@ -122,7 +117,7 @@ class MilvusVectors:
                     output_fields=[_ID],  # Lite sends everything when none are named
                     anns_field=_VECTOR,
                     search_params={"metric_type": _METRIC, "params": {"ef": max(_MIN_EF, 2 * limit)}},
-                    partition_names=[bucket(tenant_id)] if lite else None,
+                    partition_names=_partitions(server, tenant_id),
                     **RETRY,
                 ),
             )
@@ -158,49 +153,50 @@ class MilvusVectors:
         rows = await self._query(_WRITE_S, collection, tenant_id, ["count(*)"], video_ids=videos)
         return int(rows[0]["count(*)"]) if rows else 0
 
-    # ---------------------------------------------------------------------------------------------- calls
-
     async def _dim(self, collection: str) -> int | None:
+        """Return the dimensions of a collection; None when it is not there."""
         try:
-            described = await self._link.call(_READ_S, lambda client: client.describe_collection(collection, **RETRY))
+            described = await self._link.call(
+                _READ_S, lambda server: server.client.describe_collection(collection, **RETRY)
+            )
         except Absent:
             return None
         return next(int(field["params"]["dim"]) for field in described["fields"] if field["name"] == _VECTOR)
 
-    async def _ensure_buckets(self, collection: str) -> None:
-        async def work(client: AsyncMilvusClient) -> frozenset[str]:
-            there = frozenset(await client.list_partitions(collection, **RETRY))
-            missing = wanted - there
-            for name in sorted(missing):
-                await client.create_partition(collection, name, **RETRY)
-            return missing
-
-        wanted = frozenset(bucket_name(number) for number in range(TENANT_BUCKETS))
+    async def _make(self, collection: str, dim: int) -> int:
+        """Create the collection; return its dimensions, which are another's when somebody else was quicker."""
         try:
-            await self._link.call(_WRITE_S, work)
-        except DependencyUnavailable:  # or somebody else made the same one: then all but the others are there now
-            await self._link.call(_WRITE_S, work)
+            await self._link.call(_WRITE_S, lambda server: _create(server, collection, dim))
+        except DependencyUnavailable:
+            for pause_s in _OTHERS_CREATE_S:
+                await asyncio.sleep(pause_s)
+                made = await self._dim(collection)
+                if made is not None:
+                    return made
+            raise
+        return dim
 
-    async def _upsert(self, collection: str, partition: str, entities: list[dict[str, Any]]) -> None:
-        try:
-            await self._link.call(
-                _WRITE_S, lambda client: client.upsert(collection, entities, partition_name=partition, **RETRY)
-            )
-        except Absent as error:
-            raise DependencyUnavailable("milvus", f"collection {collection} is not there") from error
+    async def _ensure_partitions(self, collection: str) -> None:
+        """Make the partitions that are missing on Lite; somebody else may be making them too."""
+        missing = await self._link.call(_READ_S, partial(_missing_partitions, collection))
+        for name in missing:
+            try:
+                await self._link.call(_READ_S, partial(_create_partition, collection, name))
+            except DependencyUnavailable:
+                if name in await self._link.call(_READ_S, partial(_missing_partitions, collection)):
+                    raise
 
     async def _query(
         self, limit_s: float, collection: str, tenant_id: str, fields: list[str], **of: Sequence[str]
     ) -> Sequence[Mapping[str, Any]]:
-        lite = await self._link.is_lite(limit_s)
         try:
             return await self._link.call(
                 limit_s,
-                lambda client: client.query(
+                lambda server: server.client.query(
                     collection,
                     filter=within(tenant_id, **of),
                     output_fields=fields,
-                    partition_names=[bucket(tenant_id)] if lite else None,
+                    partition_names=_partitions(server, tenant_id),
                     consistency_level="Strong",
                     **RETRY,
                 ),
@@ -209,21 +205,44 @@ class MilvusVectors:
             return ()
 
     async def _delete(self, collection: str, tenant_id: str, filter_: str) -> None:
-        lite = await self._link.is_lite(_WRITE_S)
-        partition = bucket(tenant_id) if lite else ""
-        try:
+        with suppress(Absent):
             await self._link.call(
                 _WRITE_S,
-                lambda client: client.delete(collection, filter=filter_, partition_name=partition, **RETRY),
+                lambda server: server.client.delete(
+                    collection, filter=filter_, partition_name=_partition(server, tenant_id), **RETRY
+                ),
             )
-        except Absent:
-            return
 
 
-async def _create(client: AsyncMilvusClient, collection: str, dim: int, *, lite: bool) -> None:
+def _partition(server: Server, tenant_id: str) -> str:
+    """Return where the rows of a tenant lie; empty where the partition key decides it."""
+    return bucket(tenant_id) if server.lite else ""
+
+
+def _partitions(server: Server, tenant_id: str) -> list[str] | None:
+    return [bucket(tenant_id)] if server.lite else None
+
+
+async def _missing_partitions(collection: str, server: Server) -> list[str]:
+    if not server.lite:
+        return []
+    there = frozenset(await server.client.list_partitions(collection, **RETRY))
+    return [name for name in map(bucket_name, range(TENANT_BUCKETS)) if name not in there]
+
+
+async def _create_partition(collection: str, name: str, server: Server) -> None:
+    await server.client.create_partition(collection, name, **RETRY)
+
+
+async def _upsert(collection: str, tenant_id: str, entities: list[dict[str, Any]], server: Server) -> None:
+    await server.client.upsert(collection, entities, partition_name=_partition(server, tenant_id), **RETRY)
+
+
+async def _create(server: Server, collection: str, dim: int) -> None:
     """Create the collection: on Lite bare, on a cluster with its index, loaded."""
-    schema = _schema(client, dim, partitioned=not lite)
-    if lite:
+    client = server.client
+    schema = _schema(client, dim, partitioned=not server.lite)
+    if server.lite:
         await client.create_collection(collection, schema=schema, **RETRY)
         return
     index = client.prepare_index_params()

@@ -82,25 +82,20 @@ def status(home: HomeOption = None) -> None:
     from rich.table import Table
 
     from deploy.local.home import home_at
-    from deploy.local.status import rows
+    from deploy.local.status import manager_row, rows
 
     with _taught():
-        found = rows(home_at(home))
+        chosen = home_at(home)
+        found = rows(chosen)
+        found += manager_row(chosen, found)
     grid = Table(box=None, pad_edge=False)
-    for title, justify in (
-        ("process", "left"),
-        ("state", "left"),
-        ("pid", "right"),
-        ("memory", "right"),
-        ("port", "right"),
-    ):
-        grid.add_column(title, justify="right" if justify == "right" else "left", no_wrap=True)
+    for title in ("process", "state", "pid", "memory", "port"):
+        grid.add_column(title, justify="left" if title in {"process", "state"} else "right", no_wrap=True)
     grid.add_column("", no_wrap=False)
     for row in found:
         memory = f"{row.pss_bytes / 1e6:.0f} MB" if row.pid else ""
-        grid.add_row(
-            row.name, row.state, str(row.pid or ""), memory, str(row.port), row.note if row.state != "ready" else ""
-        )
+        note = row.note if row.state != "ready" else ""
+        grid.add_row(row.name, row.state, str(row.pid or ""), memory, str(row.port or ""), note)
     grid.add_row("total", "", "", f"{sum(row.pss_bytes for row in found) / 1e6:.0f} MB", "", "")
     Console().print(grid)
     if any(row.state != "ready" for row in found):

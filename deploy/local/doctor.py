@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from deploy.local.supervisor import Supervisor
 
 _DISK_BYTES: Final = 5_000_000_000
 _MEMORY_BYTES: Final = 4_000_000_000
+_SPARE_MEMORY_BYTES: Final = 500_000_000  # while the stack is up and has its own
 _FILES: Final = 4096
 
 
@@ -62,9 +64,15 @@ def _platform(_: Home) -> Iterator[Finding]:
 
 def _java(_: Home) -> Iterator[Finding]:
     try:
-        yield Finding("java", is_well=True, seen=str(java_home()))
+        java = java_home() / "bin" / "java"
+        said = subprocess.run([str(java), "-version"], capture_output=True, text=True, check=True).stderr
     except DeployError as error:
         yield Finding("java", is_well=False, seen=error.problem, remedy=error.remedy)
+    except (OSError, subprocess.CalledProcessError) as error:
+        remedy = "remove .venv and run `make setup`, on a disk that allows programs to run"
+        yield Finding("java", is_well=False, seen=f"the Java runtime does not run: {error}", remedy=remedy)
+    else:
+        yield Finding("java", is_well=True, seen=said.splitlines()[0])
 
 
 def _disk(home: Home) -> Iterator[Finding]:
@@ -74,12 +82,12 @@ def _disk(home: Home) -> Iterator[Finding]:
         yield Finding(name, is_well=free >= _DISK_BYTES, seen=seen, remedy="free some space: 5 GB are wanted")
 
 
-def _memory(_: Home) -> Iterator[Finding]:
+def _memory(home: Home) -> Iterator[Finding]:
     available = psutil.virtual_memory().available
+    wanted = _SPARE_MEMORY_BYTES if Supervisor(home).is_running() else _MEMORY_BYTES
     seen = f"{available / 1e9:.1f} GB available"
-    yield Finding(
-        "memory", is_well=available >= _MEMORY_BYTES, seen=seen, remedy="close other programs: the stack wants 4 GB"
-    )
+    remedy = f"close other programs: {wanted / 1e9:.1f} GB are wanted"
+    yield Finding("memory", is_well=available >= wanted, seen=seen, remedy=remedy)
 
 
 def _files(_: Home) -> Iterator[Finding]:
@@ -103,16 +111,15 @@ def _namespaces(_: Home) -> Iterator[Finding]:
 
 def _provisioned(_: Home) -> Iterator[Finding]:
     absent = missing(cache_folder())
-    seen = f"missing: {', '.join(absent)}" if absent else str(cache_folder() / "servers")
-    yield Finding("servers", is_well=not absent, seen=seen, remedy="`heimdex up` fetches them")
+    seen = f"{', '.join(absent)} not there yet: `heimdex up` fetches them" if absent else "fetched"
+    yield Finding("servers", is_well=True, seen=seen)
 
 
 def _models(_: Home) -> Iterator[Finding]:
     models = trees(cache_folder()).models
     present = models.is_dir() and any(models.iterdir())
-    yield Finding(
-        "models", is_well=present, seen=str(models) if present else "missing", remedy="`heimdex up` assembles them"
-    )
+    seen = str(models) if present else "not there yet: `heimdex up` assembles them"
+    yield Finding("models", is_well=True, seen=seen)
 
 
 def _stack(home: Home) -> Iterator[Finding]:

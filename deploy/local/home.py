@@ -18,9 +18,7 @@ from typing import Any, Final
 from deploy.local.failure import DeployError
 
 _VERSION: Final = 1
-_SOCKET_FOLDER_LIMIT: Final = (
-    70  # a socket's path has at most 108 bytes; a name and a process id come on top
-)
+_SOCKET_FOLDER_LIMIT: Final = 70  # a socket's path has at most 108 bytes; a name and a process id come on top
 
 
 @dataclass(frozen=True)

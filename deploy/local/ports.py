@@ -128,8 +128,11 @@ def _registry(path: Path) -> Iterator[dict[str, str]]:
     with path.open("a+", encoding="utf-8") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         stream.seek(0)
-        text = stream.read()
-        claims = {base: home for base, home in json.loads(text or "{}").items() if Path(home, "config.json").exists()}
+        try:
+            known = json.loads(stream.read())
+        except ValueError:  # new, or damaged: then homes that are down may lose their place to another
+            known = {}
+        claims = {base: home for base, home in known.items() if Path(home, "config.json").exists()}
         yield claims
         stream.seek(0)
         stream.truncate()

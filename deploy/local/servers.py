@@ -154,7 +154,8 @@ def _configure_kafka(home: Home, config: Config, trees: ServerTrees) -> None:
     if (data / "meta.properties").exists():
         return
     tool = (*_kafka_java(home, trees), "kafka.tools.StorageTool", "format", "--ignore-formatted")
-    command = [*tool, "--cluster-id", config.kafka_cluster_id, "--config", str(settings)]
+    # In one word: one id in 64 begins with a hyphen and would be taken for an option.
+    command = [*tool, f"--cluster-id={config.kafka_cluster_id}", "--config", str(settings)]
     done = subprocess.run(command, cwd=home.root, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         message = f"Kafka's storage in {data} cannot be formatted: {(done.stderr or done.stdout).strip()[-300:]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import getpass
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -80,7 +81,8 @@ def up(home: Home, options: Options, say: Say) -> Config:
                 _bring_up(home, manager, processes, say)
             except KeyboardInterrupt:
                 say("interrupted")
-                _halt(home, manager, say)
+                with _undisturbed():
+                    _halt(home, manager, say)
                 raise
         if not options.servers_only:
             _write_client_file(home, config)
@@ -272,6 +274,16 @@ def _last_line(home: Home, name: str) -> str:
     except FileNotFoundError:
         return "it has not said anything"
     return lines[-1][:300] if lines else "it has not said anything"
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Hear no second Ctrl-C: what goes on inside ends by itself, and half of it would leave processes running."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

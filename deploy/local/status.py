@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ class Row:
         state: `ready`, `starting`, `waiting for X`, `failing` (it ends and is started again), `stopped`.
         pid: 0 when it does not run.
         pss_bytes: Its memory and its children's, shared pages counted in parts.
-        port: Where it answers.
+        port: Where it answers; 0 for the manager, which has a socket in the home.
         note: Why it is not ready, where the manager knows.
     """
 
@@ -42,6 +43,16 @@ def rows(home: Home) -> list[Row]:
     managed = manager.processes() if manager.is_running() else {}
     with ThreadPoolExecutor(max_workers=8) as pool:  # a hanging process costs its probe's time-out
         return list(pool.map(lambda process: _row(home, process, managed.get(process.name)), processes))
+
+
+def manager_row(home: Home, others: Sequence[Row]) -> list[Row]:
+    """Return a row for the manager and its watchdog, which hold what `others` do not; none when it does not run."""
+    manager = Supervisor(home)
+    if not manager.is_running():
+        return []
+    pid = manager.pid()
+    held = pss_bytes(pid) - sum(row.pss_bytes for row in others)
+    return [Row("manager", "ready", pid, max(held, 0), 0, "")]
 
 
 def pss_bytes(pid: int) -> int:

@@ -21,7 +21,7 @@ def set_faces(home: Home, tenant: str, *, enabled: bool) -> None:
     try:
         asyncio.run(_set_faces(url, tenant, enabled=enabled))
     except HeimdexError as error:
-        raise DeployError(f"the catalogue does not take it: {error}", "see `heimdex doctor`") from error
+        raise DeployError(f"the settings of {tenant} cannot be changed: {error}", "see `heimdex doctor`") from error
 
 
 async def _set_faces(url: str, tenant: str, *, enabled: bool) -> None:

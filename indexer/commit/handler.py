@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 
 from contracts import facts, flow, ids, plan
 from contracts.catalog import Catalog, Generation, Video, VideoState
-from contracts.delivery import Delivery
+from contracts.delivery import Delivery, Observe, unobserved
 from contracts.endings import progressed
 from contracts.errors import BadArtifact, DependencyUnavailable, Erased, HeimdexError, NotFound, Rejected
 from contracts.ports import Clock, Objects, Producer, TextIndex, VectorIndex, VectorRow
@@ -55,6 +55,7 @@ class CommitHandler:
         *,
         producer: Producer,
         clock: Clock,
+        observe: Observe = unobserved,
         grace_s: float = GRACE_S,
         deadline_factor: float = 1.0,
     ) -> None:
@@ -62,6 +63,7 @@ class CommitHandler:
 
         Args:
             producer: for progress alone; endings leave by the outbox.
+            observe: watches the commits themselves.
             grace_s: how long rows of a replaced revision stay.
             deadline_factor: stretches the deadline on slow machines.
         """
@@ -72,7 +74,9 @@ class CommitHandler:
         self._text = text
         self._producer = producer
         self._clock = clock
+        self._observe = observe
         self._deadline_factor = deadline_factor
+        self._turn = asyncio.Lock()
         self._leftovers = Leftovers(catalog, text_vectors, vision_vectors, text, clock, grace_s=grace_s)
 
     async def close(self) -> None:
@@ -89,17 +93,10 @@ class CommitHandler:
             return False
         if _failed_before(video, context.revision):
             return True
-        start_ms = self._clock.now_ms()
-        await self._tell_progress(delivery, start_ms)
-        duration_s = video.duration_ms / 1000
-        limit_s = delivery.plan.max_duration_s
-        deadline_s = _STAGE.deadline.seconds(duration_s, limit_s=limit_s, factor=self._deadline_factor)
-        try:
-            async with asyncio.timeout(deadline_s):
-                await self._commit(delivery, video, start_ms)
-        except TimeoutError as error:
-            message = f"took longer than {deadline_s:.0f} s"
-            raise DependencyUnavailable("stores", message, reason="DEADLINE_EXCEEDED") from error
+        async with self._turn:  # one writer a collection
+            with self._observe(delivery) as ended:
+                if await self._commit_in_time(delivery, video):
+                    ended(common_pb2.OUTCOME_OK)
         return False
 
     async def end(self, delivery: Delivery, error: HeimdexError) -> None:
@@ -128,11 +125,26 @@ class CommitHandler:
 
     # ------------------------------------------------------------------------------------------- one commit
 
-    async def _commit(self, delivery: Delivery, video: Video, start_ms: int) -> None:
+    async def _commit_in_time(self, delivery: Delivery, video: Video) -> bool:
+        start_ms = self._clock.now_ms()
+        await self._tell_progress(delivery, start_ms)
+        duration_s = video.duration_ms / 1000
+        limit_s = delivery.plan.max_duration_s
+        deadline_s = _STAGE.deadline.seconds(duration_s, limit_s=limit_s, factor=self._deadline_factor)
+        try:
+            async with asyncio.timeout(deadline_s):
+                searchable = await self._commit(delivery, video, start_ms)
+        except TimeoutError as error:
+            message = f"took longer than {deadline_s:.0f} s"
+            raise DependencyUnavailable("stores", message, reason="DEADLINE_EXCEEDED") from error
+        return searchable
+
+    async def _commit(self, delivery: Delivery, video: Video, start_ms: int) -> bool:
+        """Return whether the revision is searchable now; not while the sidecar of another generation is to come."""
         context = delivery.context
         targets = await self._targets(delivery, video)
         if not targets:
-            return  # the sidecar of another generation is still to come, and brings its own delivery
+            return False  # it brings its own delivery
         known = await self._catalog.video_scene_ids(context.tenant_id, context.video_id)
         await self._refuse_erased(delivery)
         try:
@@ -146,6 +158,7 @@ class CommitHandler:
                 raise
             await self._take_back(delivery, targets)
             raise Erased("the video is being erased") from error
+        return True
 
     async def _flip(
         self, delivery: Delivery, video: Video, rows: from_sidecar.Rows, known: Sequence[str], start_ms: int

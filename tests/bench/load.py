@@ -21,6 +21,7 @@ from heimdex.search.v1.search_service_pb2_grpc import SearchServiceStub
 from tests.bench.closed_loop import Answered, Timing, drive
 
 TIMEOUT_S = 30.0
+_REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ async def search_load(task: Task) -> Timing:
         "tests.bench.load",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        cwd=Path(__file__).resolve().parents[2],
+        cwd=_REPOSITORY,
         limit=1 << 24,
     )
     said, _ = await process.communicate(json.dumps(asdict(task)).encode())

@@ -7,12 +7,12 @@ import time
 import psutil
 import pytest
 
-from deploy.local.status import pss_bytes, rows
-from deploy.local.supervisor import WATCHDOG, Supervisor
+from deploy.local.status import manager_row, rows
+from deploy.local.supervisor import Supervisor
 from heimdex.client import Client
 from heimdex.video.v1 import video_pb2
 from tests.bench.film import Film
-from tests.bench.report import table
+from tests.bench.report import say, table
 from tests.stack import Stack, eventually, ingest, search
 
 pytestmark = pytest.mark.bench
@@ -34,18 +34,16 @@ def test_memory_of_an_idle_home(stack: Stack, client: Client, film: Film) -> Non
         every_s=1.0,
     )
     found = rows(stack.home)
-    manager = Supervisor(stack.home)
-    of_manager = {"manager": _own_pss(manager.pid()), WATCHDOG: pss_bytes(manager.processes()[WATCHDOG].pid)}
-    held = {row.name: row.pss_bytes for row in found} | of_manager
-    total = sum(held.values())
+    found += manager_row(stack.home, found)
+    total = sum(row.pss_bytes for row in found)
     table(
         f"memory {_IDLE_S:.0f} s after the last search (proportional set size, children included)",
         ("process", "MB"),
-        [*((name, round(size / 1e6)) for name, size in held.items()), ("total", round(total / 1e6))],
+        [*((row.name, round(row.pss_bytes / 1e6)) for row in found), ("total", round(total / 1e6))],
     )
-    table("", ("", "GiB"), [("whole stack", total / 2**30)])
+    say(f"  whole stack: {total / 2**30:.2f} GiB")
     assert all(row.state == "ready" for row in found), [(row.name, row.state) for row in found]
-    assert all(held.values()), held
+    assert all(row.pss_bytes for row in found), found
 
 
 def _model_children(stack: Stack) -> list[int]:
@@ -58,7 +56,3 @@ def _model_children(stack: Stack) -> list[int]:
         except psutil.Error:  # it has just ended
             continue
     return found
-
-
-def _own_pss(pid: int) -> int:
-    return int(psutil.Process(pid).memory_full_info().pss)

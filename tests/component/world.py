@@ -16,17 +16,18 @@ from google.protobuf.message import Message
 from adapters.catalog.sql import SqlCatalog
 from adapters.catalog.temporary import temporary_catalog
 from adapters.objects.memory import MemoryObjects
+from adapters.text.memory import MemoryText
+from adapters.vectors.memory import MemoryVectors
 from contracts import facts, flow, ids, plan
 from contracts.catalog import Generation, Idempotency, StageRun, StageUpdate, Upload, UploadState
 from contracts.delivery import Delivery
 from contracts.errors import DependencyUnavailable
-from contracts.ports import Record
+from contracts.ports import Record, TextRow, VectorRow
 from contracts.work import ARTIFACT
 from heimdex.common.v1 import common_pb2
 from heimdex.events.v1 import artifact_pb2, context_pb2, manifest_pb2
 from heimdex.scene.v1 import scene_pb2
 from indexer.schema.schema import first_generation
-from tests.component.rows import MemoryText, MemoryVectors
 
 TENANT = "acme"
 TEXT_MODEL, VISION_MODEL, FACES_MODEL = "text.1", "vision.1", "fake-frames.1"
@@ -236,6 +237,16 @@ class World:
         asked = facts.deletion_requested(TENANT, ingest.video_id, self.clock.now_ms())
         await self.catalog.request_deletion(TENANT, ingest.video_id, self.call("DeleteVideo"), [asked])
         return asked
+
+
+def vector_rows(index: MemoryVectors) -> dict[str, dict[str, VectorRow]]:
+    """Return the rows of each collection, by row id."""
+    return {name: collection.rows for name, collection in index._collections.items()}
+
+
+def text_rows(index: MemoryText) -> dict[str, dict[str, TextRow]]:
+    """Return the rows of each index, by row id."""
+    return index._indices
 
 
 @asynccontextmanager

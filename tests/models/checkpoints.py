@@ -91,7 +91,7 @@ def _script(tokenizer: Any) -> list[int]:
 
 
 def _teach(model: Any, script: list[int]) -> None:
-    """Make the decoder say ``script``: each position's embedding is that of the token wanted there, and layers add 0."""
+    """Make the decoder say ``script``: a position's embedding is that of the token wanted there, and layers add 0."""
     import torch
 
     decoder = model.model.decoder

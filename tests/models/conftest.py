@@ -1,4 +1,4 @@
-"""Fixtures of the model tests: weights of each profile, pictures from packages, recordings and portraits where they are.
+"""Fixtures of the model tests: weights of each profile, pictures from packages, recordings and portraits.
 
 Conformance suites (``test_port_*``) run on every profile: ``fake`` and ``small`` with all tests, ``production`` on tiny
 checkpoints by `make test-models`.
@@ -126,7 +126,7 @@ def _read(path: Path) -> UInt8:
 
 
 def damaged(models_dir: Path, part: str, into: Path) -> Iterator[ModelSettings]:
-    """Yield settings once for each file of ``part`` (a file or folder of ``models_dir``), with that file cut in half."""
+    """Yield settings once for each file of ``part`` (file or folder of ``models_dir``), with that file cut in half."""
     whole = models_dir / part
     files = sorted(path for path in whole.rglob("*") if path.is_file()) if whole.is_dir() else [whole]
     assert files

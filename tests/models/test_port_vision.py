@@ -89,9 +89,7 @@ def test_several_threads_may_ask(vision: VisionEncoder) -> None:
     assert all(np.abs(mine - theirs).max() < 1e-5 for mine, theirs in zip(expected, answers, strict=True))
 
 
-def test_missing_weights_are_named_with_what_makes_them(
-    subject: Subject, images: list[UInt8], tmp_path: Path
-) -> None:
+def test_missing_weights_are_named_with_what_makes_them(subject: Subject, images: list[UInt8], tmp_path: Path) -> None:
     if subject.profile == "fake":
         return
     model = profiles.profile(subject.profile).vision.make(ModelSettings(models_dir=tmp_path))

@@ -147,13 +147,17 @@ class FasterWhisper:
             with loading("speech"):
                 from faster_whisper import WhisperModel
 
-                self._model = WhisperModel(
+                model: Any = WhisperModel(
                     str(self._models_dir / self._weights.folder),
                     device=self._device,
                     compute_type=self._compute_type,
                     cpu_threads=self._threads,
                     local_files_only=True,
                 )
+                bands = model.feature_extractor.mel_filters.shape[0]
+                if bands != model.model.n_mels:  # the library takes 80 when it cannot read their file
+                    raise ValueError(f"preprocessor_config.json gives {bands} mel bands, not {model.model.n_mels}")
+            self._model = model
         return self._model
 
 

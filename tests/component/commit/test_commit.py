@@ -19,7 +19,18 @@ from heimdex.events.v1 import events_pb2
 from indexer.commit.handler import CommitHandler
 from indexer.schema.schema import generation
 from tests.component.faults import Around, Died, Failing, Noted, die
-from tests.component.world import FIRST, TENANT, TEXT_MODEL, Ingest, VirtualClock, World, sidecar, world
+from tests.component.world import (
+    FIRST,
+    TENANT,
+    TEXT_MODEL,
+    Ingest,
+    VirtualClock,
+    World,
+    sidecar,
+    text_rows,
+    vector_rows,
+    world,
+)
 
 CUTS_MS = (0, 1000, 2500, 4000)
 SAID = {0: "안녕하세요", 2: "고양이가 있어요"}
@@ -90,7 +101,7 @@ def row_ids(video_id: str, revision: int, cuts_ms: tuple[int, ...] = CUTS_MS) ->
 
 def stored(w: World) -> dict[str, set[str]]:
     """Return the row ids of each collection and index."""
-    stores = (w.text_vectors.rows, w.vision_vectors.rows, w.text.rows)
+    stores = (vector_rows(w.text_vectors), vector_rows(w.vision_vectors), text_rows(w.text))
     return {name: set(rows) for store in stores for name, rows in store.items()}
 
 
@@ -112,7 +123,7 @@ async def test_rows_are_in_both_stores_and_the_catalogue_and_their_facts_in_the_
     assert [shown[row].index for row in rows] == [0, 1, 2]
     video = await w.catalog.get_video(TENANT, v.video_id)
     assert (video.searchable_revision, video.scene_count, video.language) == (1, 3, "ko")
-    text = w.text.rows[FIRST.text_index][rows[0]]
+    text = text_rows(w.text)[FIRST.text_index][rows[0]]
     assert (text.transcript, text.tags, text.file_name) == ("안녕하세요", ("cat",), "one.mp4")
     sent = await w.outbox()
     assert [r.key for r in sent] == [*(row.split(":")[0] for row in rows), v.video_id]
@@ -138,15 +149,15 @@ async def test_many_rows_go_in_batches(w: World) -> None:
     counted = Around(w.vision_vectors, "upsert", nothing)
     await handler(w, {"vision_vectors": counted}).run(await w.delivery(v, "commit"))
     assert counted.calls == 3
-    assert len(w.vision_vectors.rows[FIRST.vision_collection]) == 1202
+    assert len(vector_rows(w.vision_vectors)[FIRST.vision_collection]) == 1202
 
 
 async def test_a_silent_video_needs_no_collection_for_text(w: World) -> None:
     v = await w.ingest()
     await w.end(v, "sidecar", sidecar(v.video_id, CUTS_MS))
     await handler(w).run(await w.delivery(v, "commit"))
-    assert FIRST.text_collection not in w.text_vectors.rows
-    assert len(w.text.rows[FIRST.text_index]) == 3
+    assert FIRST.text_collection not in vector_rows(w.text_vectors)
+    assert len(text_rows(w.text)[FIRST.text_index]) == 3
 
 
 # ---------------------------------------------------------------------------------------------- crashes

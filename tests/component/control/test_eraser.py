@@ -18,7 +18,18 @@ from heimdex.events.v1 import context_pb2
 from indexer.commit.handler import CommitHandler
 from indexer.schema.schema import generation
 from tests.component.faults import Around, Died, Failing, die
-from tests.component.world import FIRST, TENANT, VISION_MODEL, Ingest, VirtualClock, World, sidecar, world
+from tests.component.world import (
+    FIRST,
+    TENANT,
+    VISION_MODEL,
+    Ingest,
+    VirtualClock,
+    World,
+    sidecar,
+    text_rows,
+    vector_rows,
+    world,
+)
 
 CUTS_MS = (0, 1000, 2500)
 
@@ -64,8 +75,8 @@ async def left(w: World, video_id: str) -> set[str]:
     """Return the stores that still have something of a video."""
     found = set()
     for index in (w.text_vectors, w.vision_vectors):
-        found |= {c for c in index.rows if await index.count(c, TENANT, video_id)}
-    found |= {i for i in w.text.rows if await w.text.count(i, TENANT, video_id)}
+        found |= {c for c in vector_rows(index) if await index.count(c, TENANT, video_id)}
+    found |= {i for i in text_rows(w.text) if await w.text.count(i, TENANT, video_id)}
     prefix = ids.video_prefix(TENANT, video_id)
     for bucket, what in ((w.objects, "objects"), (w.leases, "leases")):
         if any(key.startswith(prefix) for key in bucket._versions) or any(
@@ -124,11 +135,11 @@ async def test_leases_are_waited_out(w: World) -> None:
 async def test_what_late_writers_bring_during_the_wait_goes_too(w: World) -> None:
     v, asked = await requested(w)
     late = sidecar(v.video_id, (0, 700, 2500), said={0: "늦은"})
-    bodies = dict(w.vision_vectors.rows[FIRST.vision_collection])
+    bodies = dict(vector_rows(w.vision_vectors)[FIRST.vision_collection])
 
     class Clock(VirtualClock):
         async def sleep(self, seconds: float) -> None:
-            w.vision_vectors.rows[FIRST.vision_collection].update(bodies)
+            vector_rows(w.vision_vectors)[FIRST.vision_collection].update(bodies)
             await w.end(v, "affect", late)
             await w.objects.put(v.manifest_key("affect"), b"and again")
             await super().sleep(seconds)
@@ -140,10 +151,10 @@ async def test_what_late_writers_bring_during_the_wait_goes_too(w: World) -> Non
 
 async def test_what_comes_after_the_second_removal_is_found_by_reading_back(w: World) -> None:
     v, asked = await requested(w)
-    rows = dict(w.text.rows[FIRST.text_index])
+    rows = dict(text_rows(w.text)[FIRST.text_index])
 
     async def write_late() -> None:
-        w.text.rows[FIRST.text_index].update(rows)
+        text_rows(w.text)[FIRST.text_index].update(rows)
         await w.objects.put(f"{ids.video_prefix(TENANT, v.video_id)}late", b"1")
         await w.objects.delete([f"{ids.video_prefix(TENANT, v.video_id)}late"])  # an old version stays
 
@@ -209,9 +220,12 @@ async def test_rows_of_retired_and_building_generations_go_too(w: World) -> None
     await w.build(second)
     w.generations.pop()
     v = await indexed(w)
-    old = w.text_vectors.rows[FIRST.text_collection]
-    w.text_vectors.rows[second.text_collection] = dict(old)
-    w.text.rows[second.text_index] = dict(w.text.rows[FIRST.text_index])
+    await w.text_vectors.ensure(second.text_collection, 4)
+    await w.text_vectors.upsert(
+        second.text_collection, list(vector_rows(w.text_vectors)[FIRST.text_collection].values())
+    )
+    await w.text.ensure(second.text_index)
+    await w.text.upsert(second.text_index, list(text_rows(w.text)[FIRST.text_index].values()))
     asked = await w.request_deletion(v)
     await eraser(w).handle(asked)
     assert await left(w, v.video_id) == set()

@@ -227,12 +227,13 @@ async def open_door(
     *,
     heartbeat_s: float = 15.0,
     services: Sequence[Service] = (),
+    objects: MemoryObjects | None = None,
     around: Callable[[TokenVerifier], Any] = interceptors,
 ) -> AsyncIterator[Door]:
     """Run a gateway."""
     signer = Signer(folder / "jwks.json")
     signer.write()
-    clock, objects, stores, photos = SystemClock(), MemoryObjects(), Stores(), Photos()
+    clock, objects, stores, photos = SystemClock(), objects or MemoryObjects(), Stores(), Photos()
     verifier = TokenVerifier(KeyFile(signer.file), issuer=ISSUER, audience=AUDIENCE)
     async with temporary_catalog() as catalog:
         await catalog.ensure_generation(GENERATION)

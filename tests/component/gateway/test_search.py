@@ -22,6 +22,7 @@ from gateway.interceptors.errors import Errors
 from gateway.search_pages import LIFE_S
 from heimdex.client import AsyncClient, InvalidArgument
 from heimdex.search.v1 import search_service_pb2 as pb
+from heimdex.search.v1.search_service_pb2_grpc import SearchServiceStub
 from tests.component.gateway.door import GENERATION, Door, open_door, refused, until
 from tests.unit.search.fakes import said
 
@@ -276,7 +277,7 @@ async def test_done_comes_before_the_clients_deadline(door: Door) -> None:
 
 def tasks() -> set[asyncio.Task[Any]]:
     """Return every task but those with which gRPC waits for the next call."""
-    return {task for task in asyncio.all_tasks() if "AioServer" not in repr(task.get_coro())}
+    return {task for task in asyncio.all_tasks() if "AioServer" not in repr(task)}
 
 
 async def test_a_client_that_cancels_leaves_nothing_behind(door: Door) -> None:
@@ -336,13 +337,20 @@ async def test_too_many_searches_at_once_are_told_when_to_come_back(tmp_path: Pa
 
 
 async def test_a_reader_that_does_not_read_is_ended(tmp_path: Path) -> None:
-    async with open_door(tmp_path, around=lambda v: (Auth(v), Errors(write_timeout_s=0.2))) as door:
-        rows = await door.index(b"film", *("고양이 " * 30_000 for _ in range(20)))
+    any_size = [("grpc.max_receive_message_length", -1)]
+    async with (
+        open_door(tmp_path, around=lambda v: (Auth(v), Errors(write_timeout_s=0.2))) as door,
+        grpc.aio.insecure_channel(f"127.0.0.1:{door.port}", options=any_size) as channel,
+    ):
+        rows = await door.index(b"film", *("고양이 " * 30_000 for _ in range(20)))  # more than a connection holds
         door.stores.text.hits = [said(row_id(row.scene_id, row.revision), 9.0) for row in rows]
         door.stores.encoder.door.close()
-        call = door.search.SearchScenes(pb.SearchScenesRequest(query="고양이"), metadata=door.auth())
-        await until(lambda: door.stores.encoder.door.left == 1)  # nobody has read the first frame
-        assert (await refused(call)).code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        stub: Any = SearchServiceStub(channel)
+        call = stub.SearchScenes(pb.SearchScenesRequest(query="고양이"), metadata=door.auth())
+        await until(lambda: door.stores.encoder.door.left == 1)  # the search is over, and nobody has read a frame
+        ended = await refused(call)
+        assert (ended.code, ended.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+        assert ended.metadata == {"subject": "reader"}
 
 
 async def test_the_sdk_speaks_to_this_search(door: Door) -> None:

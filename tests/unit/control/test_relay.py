@@ -158,3 +158,32 @@ async def test_a_catalogue_that_fails_does_not_end_it(catalog: SqlCatalog, monke
         await until(lambda: bus.sent() == ["a1"])
         assert not task.done()
     assert calls >= 3
+
+
+async def test_at_a_stop_what_is_pending_leaves_first(catalog: SqlCatalog) -> None:
+    bus = Bus()
+    it = relay(catalog, bus)
+    task = asyncio.create_task(it.run())
+    await until(it._leads)
+    names = [f"{'abc'[n % 3]}{n}" for n in range(450)]  # more than one look at the outbox brings
+    await catalog.emit(rows(*names))
+    await it.stop()
+    async with asyncio.timeout(15):
+        await task
+    assert sorted(bus.sent()) == sorted(names)
+    assert await catalog.pending() == []
+    assert await catalog.acquire_lease(LEASE, "another", SystemClock().now_ms(), 1000)
+
+
+async def test_a_bus_that_is_away_does_not_hold_up_a_stop_and_nothing_is_lost(catalog: SqlCatalog) -> None:
+    bus = Bus()
+    bus.refused = {b"1"}
+    await catalog.emit(rows("a1", "a2"))
+    it = relay(catalog, bus)
+    task = asyncio.create_task(it.run())
+    await until(lambda: bus.refusals > 0)
+    await it.stop()
+    async with asyncio.timeout(15):
+        await task
+    assert bus.sent() == []
+    assert [row.record.key for row in await catalog.pending()] == ["a", "a"]

@@ -112,7 +112,9 @@ def test_drawn_faces_survive_jpeg() -> None:
     image = np.full((360, 640, 3), 60, np.uint8)
     draw_face(image, (40, 40, 160, 160), (200, 160, 60), 255)
     _, body = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 70])
-    again = np.asarray(cv2.cvtColor(cv2.imdecode(body, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), np.uint8)
+    decoded = cv2.imdecode(body, cv2.IMREAD_COLOR)
+    assert decoded is not None
+    again = np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
     (before,), (after,) = FakeFaceModel().find(image), FakeFaceModel().find(again)
     assert FakeFaceModel().similarity(before.vector[None], after.vector[None])[0, 0] > 0.8
     assert after.box == pytest.approx(before.box, abs=4)

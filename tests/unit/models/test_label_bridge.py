@@ -22,7 +22,8 @@ def _probabilities(**chosen: float) -> Float32:
 @pytest.fixture(scope="module")
 def centred() -> Float32:
     vectors = unit(np.random.default_rng(0).normal(size=(1000, 512)).astype(np.float32))
-    return vectors - vectors.mean(axis=0)
+    centred: Float32 = vectors - vectors.mean(axis=0)
+    return centred
 
 
 def test_a_sure_picture_points_at_its_label(centred: Float32) -> None:

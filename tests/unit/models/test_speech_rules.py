@@ -29,7 +29,7 @@ from contracts.ports import Word
     ],
 )
 def test_what_is_believed(
-    text: str, log_probability: float, no_speech: float, compression: float, believed: bool
+    text: str, log_probability: float, no_speech: float, compression: float, *, believed: bool
 ) -> None:
     assert is_speech(text, log_probability, no_speech, compression) is believed
 

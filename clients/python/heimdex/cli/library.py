@@ -6,6 +6,7 @@ import unicodedata
 from pathlib import Path
 from typing import Annotated
 
+import grpc
 import typer
 
 from heimdex.cli import output
@@ -25,7 +26,7 @@ def find_video(client: Client, name: str) -> str:
     for video in client.list_videos():
         if video.file_name == wanted:
             return video.video_id
-    return client.get_video(name).video_id
+    raise NotFound(grpc.StatusCode.NOT_FOUND, f"no video called {name!r}", reason="NOT_FOUND")
 
 
 def videos(*, json: Json = False, home: Home = None) -> None:
@@ -37,7 +38,8 @@ def videos(*, json: Json = False, home: Home = None) -> None:
                 output.emit_json(video_json(video))
             else:
                 note = f" ({video.error.message})" if video.error.message else ""
-                shown.add_row(
+                output.add_row(
+                    shown,
                     video.video_id,
                     output.state_name(video.state) + note,
                     output.clock(video.duration),
@@ -55,13 +57,12 @@ def scenes(
     """List the scenes of a video in order."""
     shown = output.table("scene", "when", "said", "seen", "who")
     with Client(home=home) as client:
-        video_id = find_video(client, video)
-        client.get_video(video_id)
-        for scene_ in client.list_scenes(video_id):
+        for scene_ in client.list_scenes(find_video(client, video)):
             if json:
                 output.emit_json(scene_json(scene_))
             else:
-                shown.add_row(
+                output.add_row(
+                    shown,
                     scene_.scene_id,
                     output.span(scene_),
                     output.transcript(scene_),

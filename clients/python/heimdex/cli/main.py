@@ -14,6 +14,7 @@ import typer
 from heimdex.cli import library, people, search, upload
 from heimdex.cli.failure import EXIT_USAGE, exit_code, explain
 
+INTERRUPTED = 130
 OPERATOR_VERBS = ("up", "down", "status", "logs", "doctor", "migrate", "token", "tenant", "demo")
 
 app = typer.Typer(
@@ -67,9 +68,10 @@ def main() -> None:
     _register_operator_verbs()
     try:
         app()
-    except KeyboardInterrupt:
-        typer.echo("\nstopped; run the same command again to go on", err=True)
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # Typer's for Ctrl-C
+            typer.echo("\nstopped; run the same command again to go on", err=True)
+        raise
     except Exception as error:
         code = exit_code(error)
         if code is None:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from google.protobuf.duration_pb2 import Duration
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from heimdex.common.v1 import common_pb2
 from heimdex.scene.v1.scene_pb2 import Scene
 from heimdex.video.v1 import video_pb2
 
-console = Console(highlight=False, soft_wrap=False)
+_UNBOUNDED = 10_000
+console = Console(highlight=False, soft_wrap=False, emoji=False, width=None if sys.stdout.isatty() else _UNBOUNDED)
+"""Fits lines into a terminal; pipes and files get them whole."""
 
 
 def emit_json(value: Mapping[str, object]) -> None:
@@ -29,6 +34,16 @@ def table(*columns: str) -> Table:
     for column in columns:
         made.add_column(column, overflow="fold")
     return made
+
+
+def add_row(shown: Table, *cells: str) -> None:
+    """Add a row of plain texts: what people have written is no markup."""
+    shown.add_row(*(Text(cell) for cell in cells))
+
+
+def padded(text: str, width: int) -> str:
+    """Return a text with spaces up to ``width`` columns of a terminal, in which Hangul takes two."""
+    return text + " " * max(0, width - cell_len(text))
 
 
 def seconds(duration: Duration) -> float:

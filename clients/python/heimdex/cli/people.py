@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 from typing import Annotated
 
+import grpc
 import typer
 
 from heimdex.cli import output
@@ -43,7 +45,8 @@ def people(context: typer.Context, *, json: Json = False, home: Home = None) -> 
             if json:
                 output.emit_json(_json(person))
             else:
-                shown.add_row(
+                output.add_row(
+                    shown,
                     person.person_id,
                     ", ".join((person.display_name, *person.aliases)),
                     str(person.scene_count) if person.matched else f"{person.scene_count} (still looking)",
@@ -86,9 +89,8 @@ def find_people(client: Client, name: str) -> list[str]:
     """Return the ids of everybody of that id, name or alias. Raises NotFound."""
     if name.startswith("per_"):
         return [client.get_person(name).person_id]
-    found = [p.person_id for p in client.list_people() if name in (p.display_name, *p.aliases)]
+    wanted = unicodedata.normalize("NFC", name)
+    found = [p.person_id for p in client.list_people() if wanted in (p.display_name, *p.aliases)]
     if not found:
-        import grpc
-
         raise NotFound(grpc.StatusCode.NOT_FOUND, f"nobody called {name!r}", reason="NOT_FOUND")
     return found

@@ -18,7 +18,7 @@ from heimdex.search.v1 import search_service_pb2 as pb
 
 
 def search(
-    query: Annotated[str, typer.Argument(help='What to find; "…" is a phrase, @name a person.')],
+    query: Annotated[str, typer.Argument(help='What to find; "…" is a phrase, @name a person.')] = "",
     *,
     person: Annotated[list[str] | None, typer.Option(help="Only scenes with this person (name or id).")] = None,
     video: Annotated[list[str] | None, typer.Option(help="Only this video (id or file name).")] = None,
@@ -97,7 +97,7 @@ def hits_table(frame: pb.SearchScenesResponse) -> Table:
     shown = output.table("", "score", "when", "file", "said")
     for hit in frame.hits[:10]:
         said = "".join(run.text for run in hit.transcript)
-        shown.add_row(str(hit.rank), f"{hit.score:.2f}", output.span(hit.scene), hit.scene.file_name, said[:60])
+        output.add_row(shown, str(hit.rank), f"{hit.score:.2f}", output.span(hit.scene), hit.scene.file_name, said[:60])
     return shown
 
 

@@ -17,6 +17,7 @@ from heimdex.client import Client, HeimdexError, Uploaded
 from heimdex.common.v1 import common_pb2
 from heimdex.video.v1 import video_pb2
 
+_NAME_COLUMNS = 12
 SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"})
 
 
@@ -168,7 +169,7 @@ class _PlainBars:
 
     def end(self, bar: int, note: str) -> None:
         if not self._quiet:
-            output.console.print(f"  {self._names[bar]:<12} {note}", markup=False)
+            output.console.print(f"  {output.padded(self._names[bar], _NAME_COLUMNS)} {note}", markup=False)
 
 
 @contextmanager
@@ -177,6 +178,10 @@ def bars(*, quiet: bool = False) -> Iterator[Bars]:
     if quiet or not output.console.is_terminal:
         yield _PlainBars(quiet=quiet)
         return
-    columns = (TextColumn("  {task.description:<12}"), BarColumn(), TextColumn("{task.fields[note]}"))
+    columns = (
+        TextColumn("  {task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+    )
     with Progress(*columns, console=output.console) as progress:
         yield _RichBars(progress)

@@ -38,6 +38,7 @@ Progress = Callable[[int, int], None]
 _ATTEMPTS = 6
 _MAX_PAUSE_S = 10.0
 _PUTS_AT_ONCE = 3
+_ENROL_S = 60.0  # the gateway's own limit: photos are read one by one
 _ALIVE = frozenset({
     video_pb2.VIDEO_STATE_UPLOADING, video_pb2.VIDEO_STATE_COMPLETING, video_pb2.VIDEO_STATE_VALIDATING,
     video_pb2.VIDEO_STATE_PROCESSING, video_pb2.VIDEO_STATE_INDEXED,
@@ -145,8 +146,9 @@ class AsyncClient:
         failures = 0
         while True:
             request = video_service.WatchVideoRequest(video_id=video_id, after_sequence=sequence)
+            call = self._videos.WatchVideo(request, metadata=self._metadata())
             try:
-                async for frame in self._videos.WatchVideo(request, metadata=self._metadata()):
+                async for frame in call:
                     failures = 0
                     if frame.kind != video_service.WATCH_KIND_HEARTBEAT:
                         sequence = frame.sequence
@@ -158,16 +160,21 @@ class AsyncClient:
                     raise typed from error
                 await asyncio.sleep(_pause_s(typed, failures))
                 continue
+            finally:
+                call.cancel()  # whoever leaves early leaves nothing running; nothing when it has ended
             return
 
     async def watch_videos(self) -> AsyncIterator[video_pb2.Video]:
         """Yield every video of the tenant that changes; never ends by itself."""
+        call = self._videos.WatchVideos(video_service.WatchVideosRequest(), metadata=self._metadata())
         try:
-            async for frame in self._videos.WatchVideos(video_service.WatchVideosRequest(), metadata=self._metadata()):
+            async for frame in call:
                 if frame.kind != video_service.WATCH_KIND_HEARTBEAT:
                     yield frame.video
         except grpc.RpcError as error:
             raise errors.from_rpc(error) from error
+        finally:
+            call.cancel()
 
     async def playback_url(self, video_id: str) -> video_service.GetPlaybackUrlResponse:
         """Return a signed URL of the uploaded file."""
@@ -233,9 +240,10 @@ class AsyncClient:
         attempt = 0
         while True:
             begun = False
+            left = max(end - loop.time(), 0.001)
+            call = self._search.SearchScenes(request, timeout=left, metadata=self._metadata())
             try:
-                left = max(end - loop.time(), 0.001)
-                async for frame in self._search.SearchScenes(request, timeout=left, metadata=self._metadata()):
+                async for frame in call:
                     begun = True
                     yield frame
             except grpc.RpcError as error:
@@ -246,6 +254,8 @@ class AsyncClient:
                     raise typed from error
                 await asyncio.sleep(pause)
                 continue
+            finally:
+                call.cancel()
             return
 
     # ------------------------------------------------------------------------------------------ people
@@ -258,15 +268,33 @@ class AsyncClient:
         aliases: Sequence[str] = (),
         request_id: str | None = None,
     ) -> people_pb2.Person:
-        """Upload photos and enrol somebody by them; the person carries a verdict per photo."""
-        uploads = [await self.upload(path, purpose=upload_pb2.UPLOAD_PURPOSE_PERSON_PHOTO) for path in photos]
+        """Upload photos and enrol somebody by them; the person carries a verdict per photo.
+
+        The uploads are this enrolment's own: a repeated call with the same ``request_id`` finds them and the person.
+
+        Raises:
+            FailedPrecondition: NO_PHOTO_ACCEPTED, with the verdict of each file in the message, or FACES_DISABLED.
+        """
+        own = request_id or str(uuid.uuid4())
+        upload_ids = [await self._upload_photo(path, f"{own}:{place}") for place, path in enumerate(photos)]
         request = people_pb2.EnrolPersonRequest(
             display_name=unicodedata.normalize("NFC", display_name),
             aliases=[unicodedata.normalize("NFC", alias) for alias in aliases],
-            upload_ids=[u.upload_id for u in uploads],
-            request_id=request_id or str(uuid.uuid4()),
+            upload_ids=upload_ids,
+            request_id=own,
         )
-        return (await self._call(self._people.EnrolPerson, request)).person
+        try:
+            timeout_s = max(self._timeout_s, _ENROL_S)
+            return (await self._call(self._people.EnrolPerson, request, timeout_s=timeout_s)).person
+        except errors.FailedPrecondition as error:
+            verdicts = [
+                f"{path.name}: {error.metadata[upload_id].lower().replace('_', ' ')}"
+                for path, upload_id in zip(photos, upload_ids, strict=True)
+                if upload_id in error.metadata
+            ]
+            if verdicts:
+                error.message = f"{error.message}: {', '.join(verdicts)}"
+            raise
 
     async def get_person(self, person_id: str) -> people_pb2.Person:
         """Return a person. Raises NotFound."""
@@ -310,41 +338,49 @@ class AsyncClient:
             TransferFailed: object storage refused the bytes or the connection broke too often.
             HeimdexError: anything the gateway says.
         """
-        name = unicodedata.normalize("NFC", file_name or path.name)
-        size_bytes, sha256, parts = await asyncio.to_thread(_transfer.digests, path)
-        request = upload_pb2.CreateUploadRequest(
-            purpose=purpose,
-            size_bytes=size_bytes,
-            content_type="application/octet-stream",
-            sha256=sha256,
-            file_name=name,
-            request_id=str(uuid.uuid5(uuid.NAMESPACE_URL, f"heimdex:{purpose}:{sha256}:{name}:{int(allow_duplicate)}")),
-            allow_duplicate=allow_duplicate,
-            part_sha256=parts,
-        )
+        request = await _described(path, file_name or path.name, purpose)
+        request.allow_duplicate = allow_duplicate
+        same = f"heimdex:{purpose}:{request.sha256}:{request.file_name}:{int(allow_duplicate)}"
+        request.request_id = str(uuid.uuid5(uuid.NAMESPACE_URL, same))
         try:
             upload = await self._open_upload(request)
         except errors.AlreadyExists as error:
             if error.reason != "ALREADY_EXISTS" or "video_id" not in error.metadata:
                 raise
             return Uploaded("", error.metadata["video_id"], already_there=True)
-        if upload.state != upload_pb2.UPLOAD_STATE_COMPLETED:
-            await self._transfer(upload, path, progress)
-        request_id = f"{request.request_id}:complete"
-        done = await self._call(
-            self._uploads.CompleteUpload,
-            upload_pb2.CompleteUploadRequest(upload_id=upload.upload_id, request_id=request_id),
-        )
-        return Uploaded(done.upload.upload_id, done.upload.video_id, already_there=False)
+        done = await self._finish(upload, path, progress, request.request_id)
+        return Uploaded(done.upload_id, done.video_id, already_there=False)
 
     async def abort_upload(self, upload_id: str) -> None:
         """Drop an upload and its bytes."""
         request = upload_pb2.AbortUploadRequest(upload_id=upload_id, request_id=str(uuid.uuid4()))
         await self._call(self._uploads.AbortUpload, request)
 
+    async def _upload_photo(self, path: Path, request_id: str) -> str:
+        """Upload a photo, or find the upload of an earlier call with the same id; return the upload's id."""
+        request = await _described(path, path.name, upload_pb2.UPLOAD_PURPOSE_PERSON_PHOTO)
+        request.request_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"heimdex:photo:{request_id}"))
+        upload = (await self._call(self._uploads.CreateUpload, request)).upload
+        return (await self._finish(upload, path, None, request.request_id)).upload_id
+
+    async def _finish(
+        self, upload: upload_pb2.Upload, path: Path, progress: Progress | None, request_id: str
+    ) -> upload_pb2.Upload:
+        """Send what is missing and complete the upload."""
+        if upload.state != upload_pb2.UPLOAD_STATE_COMPLETED:
+            await self._transfer(upload, path, progress)
+        request = upload_pb2.CompleteUploadRequest(upload_id=upload.upload_id, request_id=f"{request_id}:complete")
+        return (await self._call(self._uploads.CompleteUpload, request)).upload
+
     async def _open_upload(self, request: upload_pb2.CreateUploadRequest) -> upload_pb2.Upload:
         """Create the upload, or find the one of an earlier, interrupted call that can still go on."""
-        upload = (await self._call(self._uploads.CreateUpload, request)).upload
+        try:
+            upload = (await self._call(self._uploads.CreateUpload, request)).upload
+        except errors.InvalidArgument as error:
+            if [violation.field for violation in error.violations] != ["part_sha256"]:
+                raise
+            del request.part_sha256[:]  # this server cuts files into parts of another size
+            upload = (await self._call(self._uploads.CreateUpload, request)).upload
         if upload.state in (upload_pb2.UPLOAD_STATE_OPEN, upload_pb2.UPLOAD_STATE_COMPLETING):
             return upload
         is_video = request.purpose == upload_pb2.UPLOAD_PURPOSE_VIDEO
@@ -441,10 +477,12 @@ class AsyncClient:
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         return (("authorization", f"Bearer {self._config.token}"),) if self._config.token else ()
 
-    async def _call(self, method: Callable[..., Awaitable[T]], request: Message) -> T:
-        """Make a unary call; tries again when the server says when, within the timeout."""
+    async def _call(
+        self, method: Callable[..., Awaitable[T]], request: Message, *, timeout_s: float | None = None
+    ) -> T:
+        """Make a unary call; tries again when the server says when, within the timeout, the client's by default."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + self._timeout_s
+        end = loop.time() + (timeout_s or self._timeout_s)
         for attempt in range(1, _ATTEMPTS + 1):
             options: dict[str, Any] = {"timeout": max(end - loop.time(), 0.001), "metadata": self._metadata()}
             try:
@@ -456,6 +494,21 @@ class AsyncClient:
                     raise typed from error
                 await asyncio.sleep(pause)
         raise AssertionError("unreachable")
+
+
+async def _described(
+    path: Path, name: str, purpose: upload_pb2.UploadPurpose.ValueType
+) -> upload_pb2.CreateUploadRequest:
+    """Return what CreateUpload must know of a file, without a request id."""
+    size_bytes, sha256, parts = await asyncio.to_thread(_transfer.digests, path)
+    return upload_pb2.CreateUploadRequest(
+        purpose=purpose,
+        size_bytes=size_bytes,
+        content_type="application/octet-stream",
+        sha256=sha256,
+        file_name=unicodedata.normalize("NFC", name),
+        part_sha256=parts,
+    )
 
 
 def _pause_s(error: errors.HeimdexError, attempt: int) -> float:

@@ -1,0 +1,1 @@
+"""Text: scenes by their words, on OpenSearch, in memory, and in batches."""

@@ -1,0 +1,99 @@
+"""Marks: words of texts -> where in a transcript the words of a query are, in code points. Pure but for what it keeps.
+
+Texts are taken word by word, as spaces part them, and what was learnt of a word is kept: analysing 20 transcripts for
+each search costs OpenSearch more than the search.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
+
+Stem = tuple[str, int, int]
+"""What a part of a word means to the index, and the half-open range of code points of that part."""
+
+Stems = Mapping[str, tuple[Stem, ...]]
+
+_WORD = re.compile(r"\S{1,200}")
+_KEPT = 50_000
+"""Words kept, some 20 MB; then the oldest goes for each new one."""
+
+_MAX_CALL_CHARS = 8_000
+"""Of one analysis. Source: OpenSearch refuses more than 10,000 tokens."""
+
+
+class WordBook:
+    """What is known of the words of one index."""
+
+    def __init__(self) -> None:
+        self._stems: dict[str, tuple[Stem, ...]] = {}
+
+    def look_up(self, texts: Iterable[str]) -> tuple[dict[str, tuple[Stem, ...]], list[str]]:
+        """Return what is known of the words of ``texts``, and the words that are not, each once."""
+        all_words = dict.fromkeys(word for text in texts for word in _WORD.findall(text))
+        known = {word: self._stems[word] for word in all_words if word in self._stems}
+        return known, [word for word in all_words if word not in known]
+
+    def learn(self, stems: Stems) -> None:
+        """Keep what was learnt."""
+        self._stems.update(stems)
+        for word in list(self._stems)[: max(0, len(self._stems) - _KEPT)]:
+            del self._stems[word]
+
+
+def in_calls(words: Sequence[str]) -> Iterator[list[str]]:
+    """Split words into lists that one analysis takes."""
+    batch: list[str] = []
+    size = 0
+    for word in words:
+        if batch and size + len(word) > _MAX_CALL_CHARS:
+            yield batch
+            batch, size = [], 0
+        batch.append(word)
+        size += len(word)
+    if batch:
+        yield batch
+
+
+def stems(words: Sequence[str], tokens: Iterable[Mapping[str, object]]) -> Stems:
+    """Read the answer to an analysis of ``words``.
+
+    Args:
+        tokens: ``token``, ``start_offset`` and ``end_offset``: UTF-16 units from the beginning of the first word, with
+            one unit between two words.
+    """
+    units = [_code_points(word) for word in words]
+    starts = [0, *accumulate(len(places) for places in units)][:-1]
+    found: dict[str, list[Stem]] = {word: [] for word in words}
+    for token in tokens:
+        start, end = int(str(token["start_offset"])), int(str(token["end_offset"]))
+        number = bisect_right(starts, start) - 1
+        places = units[number]
+        first, last = places[start - starts[number]], places[end - starts[number]]
+        found[words[number]].append((str(token["token"]), first, last))
+    return {word: tuple(parts) for word, parts in found.items()}
+
+
+def marks(text: str, transcript: str, known: Stems) -> list[tuple[int, int]]:
+    """Return half-open ranges of code points of ``transcript`` that mean what a word of ``text`` means, merged."""
+    wanted = {stem for word in _WORD.findall(text) for stem, _, _ in known[word]}
+    ranges = sorted(
+        (found.start() + first, found.start() + last)
+        for found in _WORD.finditer(transcript)
+        for stem, first, last in known[found[0]]
+        if stem in wanted
+    )
+    merged: list[tuple[int, int]] = []
+    for first, last in ranges:
+        if merged and first <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+        else:
+            merged.append((first, last))
+    return merged
+
+
+def _code_points(word: str) -> list[int]:
+    """Return the code point at each UTF-16 unit of a word, and its length at the end."""
+    return [place for place, char in enumerate(word) for _ in range(2 if ord(char) > 0xFFFF else 1)] + [len(word)]  # noqa: PLR2004  # the last of one unit

@@ -1,0 +1,99 @@
+"""Analysis: nothing -> settings and mappings of the text index, for Korean first. Pure.
+
+Whoever changes what an analyser does raises ``_TEXT_ANALYSIS`` of ``indexer/schema``: old rows keep their old words.
+
+- Rows are cut with ``mixed`` (a compound and its parts), queries with ``discard`` (parts alone), where synonyms may
+  follow one day: after ``mixed`` they are refused.
+- The stop tags are named, because the default ones delete meaning (비급여 would be 급여). Numbers stay as they are
+  written: ``nori_number`` makes 221 of "22일".
+- Punctuation is dropped, else spaces take positions and phrases fail. 韓國 is read as 한국.
+- English words are stemmed: Korean has none that the stemmer would touch.
+- ``two`` cuts into pairs of letters without regard to spaces: for what is written apart, together or misspelt.
+- Text comes in NFC, or nori makes single letters of it.
+
+Source: 4,700 Korean segments with 3,000 queries: nori ^1 + two ^0.3 has the best nDCG@10 of twelve ways.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+SEARCHED = "korean_search"
+MARKED = "korean_mark"
+
+_INDEXED, _TWO = "korean_index", "two"
+
+_STOP_TAGS = (
+    "JKS", "JKC", "JKG", "JKO", "JKB", "JKV", "JKQ", "JX", "JC",  # particles
+    "EP", "EF", "EC", "ETN", "ETM",  # endings
+    "SP", "SSC", "SSO", "SC", "SE", "SF",  # punctuation
+)  # fmt: skip
+
+_UNMARKED_TAGS = ("VCP", "VX", "XSV", "XSA")
+"""이다, 있다, 하다 as a part of another word: they count for little, but would be marked everywhere."""
+
+
+def settings() -> dict[str, Any]:
+    """Return the body that creates a text index."""
+    return {
+        "settings": {
+            "index": {
+                "number_of_shards": 1,  # word statistics are a shard's own
+                "auto_expand_replicas": "0-1",
+                "refresh_interval": "1s",  # named, else an index that rests makes the next search wait for a refresh
+            },
+            "analysis": {
+                "char_filter": {"no_space": {"type": "pattern_replace", "pattern": "\\s+", "replacement": ""}},
+                "tokenizer": {
+                    "nori_mixed": _nori("mixed"),
+                    "nori_discard": _nori("discard"),
+                    "pairs": {"type": "ngram", "min_gram": 2, "max_gram": 2, "token_chars": ["letter", "digit"]},
+                },
+                "filter": {
+                    "content": {"type": "nori_part_of_speech", "stoptags": list(_STOP_TAGS)},
+                    "content_marked": {"type": "nori_part_of_speech", "stoptags": [*_STOP_TAGS, *_UNMARKED_TAGS]},
+                },
+                "analyzer": {
+                    _INDEXED: _chain("nori_mixed", "content"),
+                    SEARCHED: _chain("nori_discard", "content"),
+                    MARKED: _chain("nori_discard", "content_marked"),
+                    _TWO: {"char_filter": ["no_space"], "tokenizer": "pairs", "filter": ["lowercase"]},
+                },
+            },
+        },
+        "mappings": {
+            "dynamic": "strict",
+            "properties": {
+                "row_id": {"type": "keyword", "index": False},
+                "tenant_id": {"type": "keyword"},
+                "video_id": {"type": "keyword"},
+                "scene_id": {"type": "keyword", "index": False, "doc_values": False},
+                "revision": {"type": "integer", "index": False, "doc_values": False},
+                "start_ms": {"type": "long", "index": False, "doc_values": False},
+                "end_ms": {"type": "long", "index": False, "doc_values": False},
+                "transcript": {**_words(), "fields": {"two": {"type": "text", "analyzer": _TWO}}},
+                "tags": {"type": "keyword"},
+                "tag_names": _words(),
+            },
+        },
+    }
+
+
+def _nori(mode: str) -> dict[str, Any]:
+    lines = files(__package__).joinpath("dictionary.txt").read_text("utf-8").splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    return {
+        "type": "nori_tokenizer",
+        "decompound_mode": mode,
+        "discard_punctuation": True,
+        "user_dictionary_rules": rules,
+    }
+
+
+def _chain(tokenizer: str, content: str) -> dict[str, Any]:
+    return {"tokenizer": tokenizer, "filter": [content, "nori_readingform", "lowercase", "porter_stem"]}
+
+
+def _words() -> dict[str, Any]:
+    return {"type": "text", "analyzer": _INDEXED, "search_analyzer": SEARCHED}

@@ -1,0 +1,124 @@
+"""Memory text: ``contracts.ports.TextIndex`` in dicts, for tests; words match when they begin alike."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
+
+from contracts.errors import DependencyUnavailable
+from contracts.ports import TextHit, TextQuery, TextRow
+
+_WORD = re.compile(r"\w+")
+_MIN_ALIKE_CHARS = 2
+_MIN_ALIKE_SHARE = 0.6  # of the longer word: 고양이가 and 고양이를 are alike, 사과 and 사과나무 are not
+_K1, _B = 1.2, 0.75  # BM25's usual constants
+
+
+class MemoryText:
+    """The indices of one process. Neither inflected words nor the parts of compounds are known."""
+
+    def __init__(self) -> None:
+        self._indices: dict[str, dict[str, TextRow]] = {}
+
+    async def ensure(self, index: str) -> None:
+        """Create the index if it is absent."""
+        self._indices.setdefault(index, {})
+
+    async def upsert(self, index: str, rows: Sequence[TextRow]) -> None:
+        """Write rows. Raises DependencyUnavailable (transient) when nobody has made the index."""
+        if index not in self._indices:
+            raise DependencyUnavailable("memory", f"index {index} is not there")
+        there = self._indices[index]
+        for row in rows:
+            if row.row_id not in there or there[row.row_id].revision <= row.revision:
+                there[row.row_id] = row
+
+    async def refresh(self, index: str) -> None:
+        """Do nothing: what is written is searchable."""
+
+    async def search(self, index: str, queries: Sequence[TextQuery]) -> Sequence[Sequence[TextHit]]:
+        """Return up to ``limit`` rows by what is said and as many by tags."""
+        return [self._search(self._indices.get(index, {}), query) for query in queries]
+
+    async def highlight(self, index: str, text: str, transcripts: Sequence[str]) -> Sequence[Sequence[tuple[int, int]]]:
+        """Return the ranges of what words have in common with a word of ``text``."""
+        wanted = _words(text) if index in self._indices else []
+        return [list(_marks(transcript, wanted)) for transcript in transcripts]
+
+    async def delete(self, index: str, row_ids: Sequence[tuple[str, str]]) -> None:
+        """Remove rows."""
+        for row_id, _ in row_ids:
+            self._indices.get(index, {}).pop(row_id, None)
+
+    async def delete_video(self, index: str, tenant_id: str, video_id: str) -> None:
+        """Remove every row of a video."""
+        gone = [row.row_id for row in self._of(index, tenant_id) if row.video_id == video_id]
+        for row_id in gone:
+            del self._indices[index][row_id]
+
+    async def count(self, index: str, tenant_id: str, video_id: str | None = None) -> int:
+        """Return how many rows there are."""
+        return sum(video_id in {None, row.video_id} for row in self._of(index, tenant_id))
+
+    def _of(self, index: str, tenant_id: str) -> Iterator[TextRow]:
+        return (row for row in self._indices.get(index, {}).values() if row.tenant_id == tenant_id)
+
+    def _search(self, rows: Mapping[str, TextRow], query: TextQuery) -> list[TextHit]:
+        spoken = {row_id: _words(row.transcript) for row_id, row in rows.items()}
+        wanted = list(dict.fromkeys(_words(" ".join((query.text, *query.phrases)))))
+        weights = _weights(wanted, list(spoken.values()))
+        total = sum(weights.values()) or 1.0
+        mean_length = sum(map(len, spoken.values())) / max(1, len(spoken)) or 1.0
+        hits = []
+        for row in rows.values():
+            words = spoken[row.row_id]
+            if row.tenant_id != query.tenant_id or (query.video_ids and row.video_id not in query.video_ids):
+                continue
+            if not all(_has_phrase(words, _words(phrase)) for phrase in query.phrases):
+                continue
+            named = [word for name in (*row.tag_names, *row.tags) for word in _words(name.replace("_", " "))]
+            tag_score = sum(weight for word, weight in weights.items() if _times(word, named)) / total
+            coverage = sum(weight for word, weight in weights.items() if _times(word, words)) / total
+            norm = _K1 * (1 - _B + _B * len(words) / mean_length)
+            bm25 = sum(weight * _times(word, words) / (_times(word, words) + norm) for word, weight in weights.items())
+            if bm25 or tag_score:
+                hits.append(TextHit(row.row_id, bm25, tag_score, coverage))
+        said = sorted((hit for hit in hits if hit.bm25), key=lambda hit: (-hit.bm25, hit.row_id))[: query.limit]
+        tagged = sorted((hit for hit in hits if hit.tag_score), key=lambda hit: (-hit.tag_score, hit.row_id))
+        chosen = dict.fromkeys((*said, *tagged[: query.limit]))
+        return sorted(chosen, key=lambda hit: (-hit.bm25, -hit.tag_score, hit.row_id))
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.casefold())
+
+
+def _alike(one: str, other: str) -> int:
+    """Return how many characters at the beginning two words share, if they share enough; else 0."""
+    shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+    longer = max(len(one), len(other))
+    return shared if one == other or (shared >= _MIN_ALIKE_CHARS and shared >= _MIN_ALIKE_SHARE * longer) else 0
+
+
+def _times(word: str, words: Sequence[str]) -> int:
+    return sum(1 for other in words if _alike(word, other))
+
+
+def _weights(wanted: Sequence[str], spoken: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Return BM25's inverse document frequency of each word."""
+    having = {word: sum(1 for words in spoken if _times(word, words)) for word in wanted}
+    return {word: math.log(1 + (len(spoken) - rows + 0.5) / (rows + 0.5)) for word, rows in having.items()}
+
+
+def _has_phrase(words: Sequence[str], phrase: Sequence[str]) -> bool:
+    places = range(len(words) - len(phrase) + 1)
+    return bool(phrase) and any(all(map(_alike, words[place:], phrase)) for place in places)
+
+
+def _marks(transcript: str, wanted: Sequence[str]) -> Iterator[tuple[int, int]]:
+    for found in _WORD.finditer(transcript):
+        shared = max((_alike(found[0].casefold(), word) for word in wanted), default=0)
+        if shared:
+            yield found.start(), found.start() + shared

@@ -1,0 +1,281 @@
+"""OpenSearch text: ``contracts.ports.TextIndex`` on OpenSearch with ``analysis-nori``.
+
+File names are not in the index: a hit by file name would pass for speech.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import unicodedata
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from importlib import import_module
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from adapters.text import _query as ask
+from adapters.text._marks import WordBook, in_calls, marks, stems
+from adapters.text.analysis import MARKED, settings
+from contracts.errors import DependencyUnavailable, HeimdexError, Internal
+from contracts.ids import split_row_id
+from contracts.ports import TextHit, TextQuery, TextRow
+
+if TYPE_CHECKING:
+    from opensearchpy import AsyncOpenSearch
+
+T = TypeVar("T")
+
+_CONNECTIONS = 8
+"""Calls in flight; others wait in their order. Source: of 100 callers on an unordered pool some waited 2 s."""
+
+_READ_S = 5.0
+_WRITE_S = 60.0
+_MAX_ROWS = 500  # of one bulk call
+_ERASE_TRIES = 5
+
+_NOT_FOUND, _CONFLICT = 404, 409
+_HEALED_BY_TIME = frozenset({401, 403, 408, 429, 500, 502, 503, 504})
+
+
+class Absent(DependencyUnavailable):
+    """There is no such index: nobody has written to it yet."""
+
+
+class OpenSearchText:
+    """Text indices of one OpenSearch; use it as a context manager.
+
+    An index that does not exist is empty: searches come, and erasures, before the first commit. Errors:
+    DependencyUnavailable (transient), also for a write to an index that nobody has made; Internal (permanent) for a
+    defect.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Configure; nothing is sent before the first call.
+
+        Args:
+            url: ``http://host:port`` or ``https://user:password@host:port``.
+        """
+        self._url = url
+        self._connected: AsyncOpenSearch | None = None
+        self._turn = asyncio.Semaphore(_CONNECTIONS)
+        self._books: dict[str, WordBook] = {}
+
+    async def __aenter__(self) -> Self:
+        """Load the library, which takes a second, beside the event loop."""
+        await asyncio.to_thread(import_module, "opensearchpy")
+        from opensearchpy import AsyncOpenSearch
+
+        # Each failure is raised to the caller, who logs it.
+        logging.getLogger("opensearch").setLevel(logging.CRITICAL)
+        self._connected = AsyncOpenSearch(self._url, maxsize=_CONNECTIONS, max_retries=1, timeout=_READ_S)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        if self._connected is not None:
+            await self._connected.close()
+            self._connected = None
+
+    async def ensure(self, index: str) -> None:
+        """Create the index with its analysers if it is absent; several may at once."""
+        if await self._call(lambda client: client.indices.exists(index=index)):
+            return
+
+        async def create(client: AsyncOpenSearch) -> None:
+            from opensearchpy.exceptions import RequestError
+
+            try:
+                await client.indices.create(index=index, body=settings(), params={"request_timeout": _WRITE_S})
+            except RequestError as error:
+                if error.error != "resource_already_exists_exception":
+                    raise
+
+        await self._call(create)
+
+    async def upsert(self, index: str, rows: Sequence[TextRow]) -> None:
+        """Write rows; one that is older than what is there is dropped."""
+        for start in range(0, len(rows), _MAX_ROWS):
+            body = []
+            for row in rows[start : start + _MAX_ROWS]:
+                body += [{"index": _address(row.row_id, row.video_id, row.revision)}, _document(row)]
+            await self._bulk(index, body)
+
+    async def refresh(self, index: str) -> None:
+        """Make all that was written searchable."""
+        with suppress(Absent):
+            await self._call(lambda client: client.indices.refresh(index=index, params={"request_timeout": _WRITE_S}))
+
+    async def search(self, index: str, queries: Sequence[TextQuery]) -> Sequence[Sequence[TextHit]]:
+        """Answer queries in two calls for all: what the index knows of their words, then the searches.
+
+        Returns: per query up to ``limit`` rows by what is said and as many by tags.
+        """
+        asked = [ask.normal(query) for query in queries]
+        texts = list(dict.fromkeys(text for query in asked for text in (query.text, *query.phrases) if text))
+        if not texts:
+            return [[] for _ in queries]
+        try:
+            known = dict(zip(texts, await self._words(index, texts), strict=True))
+            plans = [ask.plan(query, known) for query in asked]
+            answers = await self._searches(
+                index, [body for plan in plans for body in (ask.speech_search(plan), ask.tag_search(plan))]
+            )
+        except Absent:
+            return [[] for _ in queries]
+        pairs = zip(answers[::2], answers[1::2], strict=True)
+        return [ask.hits(plan, speech, tags) for plan, (speech, tags) in zip(plans, pairs, strict=True)]
+
+    async def highlight(self, index: str, text: str, transcripts: Sequence[str]) -> Sequence[Sequence[tuple[int, int]]]:
+        """Return ranges of the parts of words that mean the same; asks OpenSearch only for words it has not met."""
+        book = self._books.setdefault(index, WordBook())
+        known, unknown = book.look_up((text, *transcripts))
+        try:
+            for words in in_calls(unknown):
+                learnt = stems(words, await self._analyse(index, words))
+                book.learn(learnt)
+                known.update(learnt)
+        except Absent:
+            return [[] for _ in transcripts]
+        return [marks(text, transcript, known) for transcript in transcripts]
+
+    async def delete(self, index: str, row_ids: Sequence[tuple[str, str]]) -> None:
+        """Remove rows; what is unknown is no error."""
+        for start in range(0, len(row_ids), _MAX_ROWS):
+            some = row_ids[start : start + _MAX_ROWS]
+            body = [{"delete": _address(row, video, split_row_id(row)[1])} for row, video in some]
+            with suppress(Absent):
+                await self._bulk(index, body)
+
+    async def delete_video(self, index: str, tenant_id: str, video_id: str) -> None:
+        """Remove every row of a video, also those that are not searchable yet.
+
+        Raises: DependencyUnavailable (transient) when somebody writes them all the time.
+        """
+        await self.refresh(index)
+        for _ in range(_ERASE_TRIES):
+            try:
+                answer = await self._call(lambda client: _erase(client, index, tenant_id, video_id))
+            except Absent:
+                return
+            if not answer["version_conflicts"] and not answer["failures"]:
+                return
+        raise DependencyUnavailable("opensearch", "rows of the video are being written")
+
+    async def count(self, index: str, tenant_id: str, video_id: str | None = None) -> int:
+        """Return how many rows are searchable."""
+        scope = ask.of_video(tenant_id, () if video_id is None else (video_id,))
+        body = {"query": {"bool": {"filter": scope}}}
+        try:
+            answer = await self._call(lambda client: client.count(index=index, body=body))
+        except Absent:
+            return 0
+        return int(answer["count"])
+
+    # ---------------------------------------------------------------------------------------------- calls
+
+    async def _words(self, index: str, texts: Sequence[str]) -> list[ask.Words]:
+        body = {"docs": [ask.statistics_request(text) for text in texts]}
+        answer = await self._call(lambda client: client.mtermvectors(index=index, body=body))
+        for document in answer["docs"]:
+            _check(document)
+        return [ask.words(document) for document in answer["docs"]]
+
+    async def _searches(self, index: str, bodies: Sequence[ask.Body]) -> Sequence[dict[str, Any]]:
+        whole = {"allow_partial_search_results": False}
+        lines = [line for body in bodies for line in (whole, body)]
+        answer = await self._call(lambda client: client.msearch(index=index, body=lines))
+        responses: Sequence[dict[str, Any]] = answer["responses"]
+        for response in responses:
+            _check(response)
+        return responses
+
+    async def _analyse(self, index: str, words: Sequence[str]) -> Sequence[dict[str, object]]:
+        body = {"analyzer": MARKED, "text": words}
+        answer = await self._call(lambda client: client.indices.analyze(index=index, body=body))
+        tokens: Sequence[dict[str, object]] = answer["tokens"]
+        return tokens
+
+    async def _bulk(self, index: str, body: Sequence[dict[str, Any]]) -> None:
+        """Write, delete. Raises the first failure that is one: what is stale or gone already is none."""
+        answer = await self._call(
+            lambda client: client.bulk(index=index, body=body, params={"request_timeout": _WRITE_S})
+        )
+        for item in answer["items"] if answer["errors"] else ():
+            ((_, result),) = item.items()
+            if "error" in result and result["status"] != _CONFLICT:
+                _check(result)
+
+    async def _call(self, work: Callable[[AsyncOpenSearch], Awaitable[T]]) -> T:
+        """Return what ``work`` answers, in turn. Raises Absent, DependencyUnavailable, Internal."""
+        from opensearchpy.exceptions import ConnectionError as NotReached
+        from opensearchpy.exceptions import ConnectionTimeout, OpenSearchException, TransportError
+
+        if self._connected is None:
+            raise RuntimeError("use it within `async with`")
+        try:
+            async with self._turn:
+                return await work(self._connected)
+        except ConnectionTimeout as error:
+            raise DependencyUnavailable("opensearch", "no answer in time", reason="DEADLINE_EXCEEDED") from error
+        except NotReached as error:
+            raise DependencyUnavailable("opensearch", "OpenSearch is not reached") from error
+        except TransportError as error:
+            raise _typed(error.status_code, error.error) from error
+        except OpenSearchException as error:
+            raise DependencyUnavailable("opensearch", "the answer makes no sense") from error
+
+
+async def _erase(client: AsyncOpenSearch, index: str, tenant_id: str, video_id: str) -> dict[str, Any]:
+    answer: dict[str, Any] = await client.delete_by_query(
+        index=index,
+        body={"query": {"bool": {"filter": ask.of_video(tenant_id, (video_id,))}}},
+        params={"routing": video_id, "conflicts": "proceed", "refresh": "true", "request_timeout": _WRITE_S},
+    )
+    return answer
+
+
+def _address(row_id: str, video_id: str, revision: int) -> dict[str, Any]:
+    """Return where a row lies, and that only older forms of it may be replaced."""
+    return {"_id": row_id, "routing": video_id, "version": revision, "version_type": "external_gte"}
+
+
+def _document(row: TextRow) -> dict[str, Any]:
+    return {
+        "row_id": row.row_id,
+        "tenant_id": row.tenant_id,
+        "video_id": row.video_id,
+        "scene_id": row.scene_id,
+        "revision": row.revision,
+        "start_ms": row.start_ms,
+        "end_ms": row.end_ms,
+        "transcript": _nfc(row.transcript),
+        "tags": row.tags,
+        "tag_names": [_nfc(name) for name in dict.fromkeys((*row.tag_names, *map(_as_name, row.tags)))],
+    }
+
+
+def _as_name(tag: str) -> str:
+    """Return an id as a name: who knows the ids finds by them."""
+    return tag.replace("_", " ")
+
+
+def _nfc(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+def _check(part: dict[str, Any]) -> None:
+    """Raise the error that a part of an answer may be."""
+    error = part.get("error")
+    if error is not None:
+        raise _typed(part.get("status", _NOT_FOUND), error["type"])
+
+
+def _typed(status: object, kind: object) -> HeimdexError:
+    if status == _NOT_FOUND:
+        return Absent("opensearch", f"not there: {kind}")
+    if status in _HEALED_BY_TIME:
+        return DependencyUnavailable("opensearch", f"OpenSearch fails: {kind} (status {status})")
+    return Internal(f"OpenSearch refuses a request of ours: {kind} (status {status})")

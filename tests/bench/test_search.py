@@ -1,0 +1,268 @@
+"""Search: 10,000 scenes, distinct Korean queries, 1, 16 and 100 callers, against each part alone and the naive form.
+
+``BENCH_SCENES`` is another number of scenes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from contracts.ports import QueryVectors, TextQuery
+from indexer.search.types import SearchRequest, Update
+from tests.bench import corpus
+from tests.bench.closed_loop import Answered, Timing, drive
+from tests.bench.cpu import SERVING, cpu_s, spent
+from tests.bench.library import Filled, fill
+from tests.bench.load import Task, search_load
+from tests.bench.report import say, table
+from tests.bench.stores import Stores, models_dir, opened
+from tests.stack import Stack
+
+pytestmark = pytest.mark.bench
+
+_LIMIT = 20
+_LEG_ROWS = 50
+_CALLERS = (1, 16, 100)
+_WARM_UP = 3000
+_QUERIES = 2000
+_ALONE = 300  # queries of the single caller
+_NAIVE = 300
+_DEADLINE_S = 30.0
+_GENERATOR = "load generator"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A load on the whole, and the processor time of each process for one query, in ms."""
+
+    timing: Timing
+    cpu_ms: Mapping[str, float]
+
+
+class _Questions:
+    """Queries, none of them twice: vectors of queries are kept, so a second time is another thing."""
+
+    def __init__(self) -> None:
+        self._given = 0
+
+    def take(self, count: int) -> tuple[str, ...]:
+        self._given += count
+        return tuple(corpus.queries(self._given - count, count))
+
+
+async def test_search_under_load(stack: Stack, tenant: str, pytestconfig: pytest.Config) -> None:
+    assert pytestconfig.cache is not None
+    kept = Path(pytestconfig.cache.mkdir("bench"))
+    scenes = int(os.environ.get("BENCH_SCENES", "10000"))
+    async with opened(stack) as stores, opened(stack, batched=False) as naive:
+        filled = await fill(stores, tenant, scenes, models=models_dir(stack), kept=kept)
+        said = f"texts encoded in {filled.encode_s:.0f} s" if filled.encode_s else "vectors kept from an earlier run"
+        say(f"\nsearch: {scenes} scenes of one tenant, {said}, written in {filled.write_s:.0f} s")
+        questions = _Questions()
+
+        async def whole(callers: int, count: int, *, progressive: bool = False) -> Measured:
+            return await _whole(stack, tenant, questions.take(count), callers, progressive=progressive)
+
+        warm_up = await whole(100, _WARM_UP)
+        say(f"  warmed up by {_WARM_UP} queries, at last {warm_up.timing.per_second:.0f} a second")
+        final = {callers: await whole(callers, _ALONE if callers == 1 else _QUERIES) for callers in _CALLERS}
+        first = await whole(16, _QUERIES, progressive=True)
+        parts = {
+            callers: await _parts(stores, tenant, filled, questions.take(_QUERIES), callers) for callers in (16, 100)
+        }
+        in_process = {
+            callers: await _searches(stores, tenant, questions.take(_NAIVE), callers) for callers in (16, 100)
+        }
+        one_by_one = {callers: await _searches(naive, tenant, questions.take(_NAIVE), callers) for callers in (16, 100)}
+    _show_whole(final, first)
+    _show_cpu(final, first)
+    _show_parts(final, parts)
+    _show_naive(in_process, one_by_one)
+    for timing in (warm_up.timing, first.timing, *(measured.timing for measured in final.values())):
+        _check(timing)
+    for timing in (*in_process.values(), *one_by_one.values()):
+        _check(timing)
+    for timing in (timing for level in parts.values() for timing in level.values()):
+        assert not timing.errors, timing.errors
+
+
+def _check(timing: Timing) -> None:
+    assert not timing.errors, timing.errors
+    assert {answer.hits for answer in timing.answers} == {_LIMIT}
+    missing = sum(not answer.complete for answer in timing.answers)
+    assert not missing, f"{missing} of {len(timing.answers)} answers lack a channel"
+
+
+# ---- measuring ----------------------------------------------------------------------------------------
+
+
+async def _whole(
+    stack: Stack, tenant: str, queries: Sequence[str], callers: int, *, progressive: bool = False
+) -> Measured:
+    task = Task(stack.endpoint, stack.token(tenant), tuple(queries), callers, _LIMIT, progressive)
+    before = cpu_s(stack)
+    timing = await search_load(task)
+    used = {**spent(before, cpu_s(stack)), _GENERATOR: timing.cpu_s}
+    return Measured(timing, {name: seconds * 1000 / len(queries) for name, seconds in used.items()})
+
+
+async def _parts(
+    stores: Stores, tenant: str, filled: Filled, queries: Sequence[str], callers: int
+) -> Mapping[str, Timing]:
+    """Ask each part alone what a search asks of it, with the same queries; the first to be asked makes the vectors."""
+    vectors: dict[str, QueryVectors] = {}
+    generation = stores.generation
+
+    async def encode(query: str) -> int:
+        vectors[query] = await stores.encoder.encode(query)
+        return 1
+
+    async def text(query: str) -> int:
+        (hits,) = await stores.text.search(generation.text_index, [TextQuery(tenant, query, limit=_LEG_ROWS)])
+        return len(hits)
+
+    async def text_vectors(query: str) -> int:
+        (rows,) = await stores.text_vectors.search(
+            generation.text_collection, tenant, vectors[query].text[None, :], limit=_LEG_ROWS
+        )
+        return len(rows)
+
+    async def vision_vectors(query: str) -> int:
+        (rows,) = await stores.vision_vectors.search(
+            generation.vision_collection, tenant, vectors[query].vision[None, :], limit=_LEG_ROWS
+        )
+        return len(rows)
+
+    places = {query: place for place, query in enumerate(queries)}
+
+    async def scenes(query: str) -> int:
+        at = places[query] * _LIMIT % (len(filled.row_ids) - _LIMIT)
+        return len(await stores.catalog.hydrate(tenant, filled.row_ids[at : at + _LIMIT]))
+
+    asked: Mapping[str, Callable[[str], Awaitable[int]]] = {
+        "encoders": encode,
+        "OpenSearch": text,
+        "Milvus, text": text_vectors,
+        "Milvus, vision": vision_vectors,
+        "catalogue": scenes,
+    }
+    return {name: await drive(queries, callers, _timed(ask)) for name, ask in asked.items()}
+
+
+def _timed(ask: Callable[[str], Awaitable[int]]) -> Callable[[str], Awaitable[Answered]]:
+    async def timed(query: str) -> Answered:
+        begin = time.perf_counter()
+        hits = await ask(query)
+        whole_ms = (time.perf_counter() - begin) * 1000
+        return Answered(whole_ms, whole_ms, hits)
+
+    return timed
+
+
+async def _searches(stores: Stores, tenant: str, queries: Sequence[str], callers: int) -> Timing:
+    """Search without the door: a searcher in this process."""
+    searcher = stores.searcher()
+
+    async def ask(query: str) -> Answered:
+        begin = time.perf_counter()
+        request = SearchRequest(tenant, query, _LIMIT, progressive=False)
+        last: Update | None = None
+        async with aclosing(searcher.search(request, deadline_s=_DEADLINE_S)) as updates:
+            async for update in updates:
+                last = update
+        assert last is not None
+        assert last.summary is not None
+        whole_ms = (time.perf_counter() - begin) * 1000
+        return Answered(whole_ms, whole_ms, len(last.hits), complete=not last.summary.degraded)
+
+    return await drive(queries, callers, ask)
+
+
+# ---- showing ------------------------------------------------------------------------------------------
+
+
+def _show_whole(final: Mapping[int, Measured], first: Measured) -> None:
+    rows = [
+        _row(f"{callers}", measured.timing, "last frame only", shows_first=False) for callers, measured in final.items()
+    ]
+    rows.append(_row(f"{first.timing.callers}", first.timing, "every frame", shows_first=True))
+    table(
+        f"search: answers of {_LIMIT} hits, ms",
+        ("callers", "queries", "sent", "q/s", "P50", "P95", "P99", "first P50", "first P95", "errors", "degraded"),
+        rows,
+    )
+
+
+def _row(label: str, timing: Timing, sent: str, *, shows_first: bool) -> tuple[object, ...]:
+    first = (round(timing.first_ms(0.5)), round(timing.first_ms(0.95))) if shows_first else ("", "")
+    return (
+        label,
+        len(timing.answers),
+        sent,
+        round(timing.per_second, 1),
+        *(round(timing.whole_ms(share)) for share in (0.5, 0.95, 0.99)),
+        *first,
+        sum(timing.errors.values()),
+        sum(not answer.complete for answer in timing.answers),
+    )
+
+
+def _show_cpu(final: Mapping[int, Measured], first: Measured) -> None:
+    columns = [*final.values(), first]
+    names = (*SERVING, _GENERATOR)
+    table(
+        "processor time of a query, ms",
+        ("process", *(f"{measured.timing.callers} callers" for measured in final.values()), "16, every frame"),
+        [
+            *((name, *(measured.cpu_ms[name] for measured in columns)) for name in names),
+            ("all", *(sum(measured.cpu_ms.values()) for measured in columns)),
+        ],
+    )
+
+
+def _show_parts(final: Mapping[int, Measured], parts: Mapping[int, Mapping[str, Timing]]) -> None:
+    names = list(next(iter(parts.values())))
+    table(
+        "each part alone, batched as in the whole",
+        ("part", *(f"{what}, {callers} callers" for callers in parts for what in ("q/s", "P95 ms"))),
+        [
+            (
+                name,
+                *(
+                    figure
+                    for level in parts.values()
+                    for figure in (round(level[name].per_second, 1), round(level[name].whole_ms(0.95)))
+                ),
+            )
+            for name in names
+        ],
+    )
+    for callers, level in parts.items():
+        slowest = min(level, key=lambda name, level=level: level[name].per_second)  # type: ignore[misc]
+        ratio = final[callers].timing.per_second / level[slowest].per_second
+        say(f"  whole ÷ slowest part alone ({slowest}), {callers} callers: {ratio:.2f}")
+
+
+def _show_naive(in_process: Mapping[int, Timing], one_by_one: Mapping[int, Timing]) -> None:
+    table(
+        "a searcher in this process: batched, and naive (each call by itself)",
+        ("callers", "batched q/s", "naive q/s", "batched ÷ naive", "batched P95 ms", "naive P95 ms"),
+        [
+            (
+                callers,
+                round(in_process[callers].per_second, 1),
+                round(one_by_one[callers].per_second, 1),
+                in_process[callers].per_second / one_by_one[callers].per_second,
+                round(in_process[callers].whole_ms(0.95)),
+                round(one_by_one[callers].whole_ms(0.95)),
+            )
+            for callers in in_process
+        ],
+    )
