@@ -1,4 +1,4 @@
-"""Tracing: a stage run -> a span named by its noun, sent by OTLP where OTEL_EXPORTER_OTLP_ENDPOINT says; else nothing.
+"""Tracing: a stage run or a call -> its span, sent by OTLP where OTEL_EXPORTER_OTLP_ENDPOINT says; else nothing.
 
 A span's id follows from the run and its try, so a run can link to the runs that made its inputs though nothing but
 the revision's root trace travels in events.
@@ -19,6 +19,7 @@ from heimdex.events.v1 import manifest_pb2
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
+    from opentelemetry.trace import Tracer
 
 Say = Callable[[str], None]
 """Notes how the run ended."""
@@ -50,6 +51,31 @@ def exporting(service: str) -> Iterator[Spans]:
 
     with recording(service, BatchSpanProcessor(OTLPSpanExporter())) as spans:
         yield spans
+
+
+@contextmanager
+def calls(service: str) -> Iterator[Tracer]:
+    """Yield what makes the spans of a process that answers calls; one that records nothing without an endpoint.
+
+    Args:
+        service: ``service.name`` of the process.
+    """
+    from opentelemetry.trace import NoOpTracer
+
+    if not os.environ.get(_ENDPOINT):
+        yield NoOpTracer()
+        return
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    provider = TracerProvider(resource=Resource.create({"service.name": service}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    try:
+        yield provider.get_tracer("heimdex")
+    finally:
+        provider.shutdown()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import grpc
 import structlog
 from pydantic import Field, SecretStr
 
-from adapters import logs, ops
+from adapters import logs, ops, tracing
 from adapters.catalog.sql import SqlCatalog
 from adapters.clock import SystemClock
 from adapters.inference import client as inference
@@ -165,7 +165,8 @@ async def main(settings: Settings) -> None:
     verifier = TokenVerifier(keys, issuer=settings.token_issuer, audience=settings.token_audience)
     async with AsyncExitStack() as resources:
         process = Process(settings, resources)
-        server = GatewayServer(await process.services(), interceptors(verifier))
+        tracer = resources.enter_context(tracing.calls("heimdex-gateway"))
+        server = GatewayServer(await process.services(), interceptors(verifier, tracer))
         server.listen(settings.gateway_listen, settings.credentials())
         await server.start()
         _log.info("listening", address=settings.gateway_listen, profile=settings.profile)

@@ -11,6 +11,7 @@ import grpc.aio
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from opentelemetry.trace import Tracer
 
 from gateway.interceptors.admission import Admission
 from gateway.interceptors.auth import Auth
@@ -45,9 +46,9 @@ class Service:
     servicer: Any
 
 
-def interceptors(verifier: TokenVerifier) -> tuple[grpc.aio.ServerInterceptor, ...]:
+def interceptors(verifier: TokenVerifier, tracer: Tracer) -> tuple[grpc.aio.ServerInterceptor, ...]:
     """Return what surrounds every call, outermost first: each sees the errors of those within."""
-    return (Calls(), Errors(), Auth(verifier), Admission(), Deadline())
+    return (Calls(tracer), Errors(), Auth(verifier), Admission(), Deadline())
 
 
 class GatewayServer:

@@ -37,7 +37,9 @@ def postgres() -> Iterator[str]:
             made = subprocess.run(_command("initdb", *layout), cwd=folder, stdout=log, stderr=log, check=False)
             assert made.returncode == 0, said.read_text()
             port = _free_port()
-            options = ["-h", "127.0.0.1", "-p", str(port), "-c", "unix_socket_directories=", "-c", "fsync=off"]
+            # autovacuum commits too, which the catalogue's data version would count
+            settings = ("unix_socket_directories=", "fsync=off", "autovacuum=off")
+            options = ["-h", "127.0.0.1", "-p", str(port), *(word for text in settings for word in ("-c", text))]
             server = subprocess.Popen(
                 _command("postgres", "-D", str(data), *options), cwd=folder, stdout=log, stderr=log
             )

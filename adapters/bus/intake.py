@@ -12,16 +12,15 @@ from dataclasses import dataclass, replace
 
 import structlog
 from google.protobuf.message import DecodeError, Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from adapters import metrics
 from adapters.bus.breaker import Breaker
-from contracts import codec, flow, ids, plan
+from contracts import codec, facts, flow, ids, plan
 from contracts.delivery import Delivery, StageHandler
 from contracts.errors import BadArtifact, Erased, HeimdexError, Internal, NotFound, Rejected
 from contracts.ports import Clock, Objects, Producer, Record
 from heimdex.common.v1 import common_pb2
-from heimdex.events.v1 import context_pb2, events_pb2, manifest_pb2
+from heimdex.events.v1 import context_pb2, manifest_pb2
 
 MAX_TRIES = len(flow.RETRY_TIERS) + 1
 
@@ -229,25 +228,15 @@ class Intake:
     async def _dead_letter(
         self, record: Record, context: context_pb2.EventContext, attempt: int, error: HeimdexError
     ) -> None:
-        now = Timestamp()
-        now.FromMilliseconds(self._clock.now_ms())
-        letter = events_pb2.DeadLetter(
-            consumer=self._stage.noun,
-            source_topic=record.topic,
-            source_partition=record.partition,
-            source_offset=record.offset,
-            key=record.key,
-            value=record.value,
-            reason=common_pb2.ErrorReason.Value(f"ERROR_REASON_{error.reason}"),
-            message=error.message,
+        letter = facts.dead_letter(
+            self._stage.noun,
+            record,
+            error,
             attempts=attempt,
-            event_time=now,
+            now_ms=self._clock.now_ms(),
             context=context if context.video_id else None,
         )
-        origin = f"{self._stage.noun}:{record.topic}:{record.partition}:{record.offset}"
-        await self._producer.send(
-            codec.encode(letter, key=record.key, event_id=origin, tenant_id=context.tenant_id, time=now)
-        )
+        await self._producer.send(letter)
         self._metrics.dead_letters.inc()
         _log.error("dead letter", stage=self._stage.noun, key=record.key, reason=error.reason, error=error.message)
 

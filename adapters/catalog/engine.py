@@ -13,6 +13,7 @@ from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
     ArgumentError,
+    DataError,
     DBAPIError,
     IntegrityError,
     NoSuchModuleError,
@@ -29,7 +30,8 @@ Work = Callable[[AsyncSession], Awaitable[T]]
 BUSY_TIMEOUT_MS = 5_000
 _TRIES = 4
 _BEGIN = "heimdex_begin"
-_DEADLOCK, _SERIALIZATION = "40P01", "40001"  # Source: PostgreSQL error codes, appendix A
+# Source: PostgreSQL error codes, appendix A
+_DEADLOCK, _SERIALIZATION, _DATA_EXCEPTION = "40P01", "40001", "22"
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 
 # WAL lets readers go on while one writes. FULL syncs the log at each commit: what CompleteUpload has answered must
@@ -191,7 +193,7 @@ class Transactions:
             except DBAPIError as error:
                 if left and _met_another(error):
                     continue
-                if isinstance(error, IntegrityError):
+                if _refused(error):
                     raise Internal(f"the catalogue refused a row: {type(error.orig).__name__}") from error
                 raise _unavailable(error) from error
             except (SQLAlchemyError, OSError) as error:  # no connection, or none free in time
@@ -217,6 +219,14 @@ def _met_another(error: DBAPIError) -> bool:
         return True
     code = getattr(error.orig, "sqlstate", "") or getattr(error.orig, "sqlite_errorname", "")
     return code in {_DEADLOCK, _SERIALIZATION} or str(code).startswith("SQLITE_BUSY")
+
+
+def _refused(error: DBAPIError) -> bool:
+    """Return whether the database, or its driver, understood and said no: no repetition heals that."""
+    if isinstance(error, IntegrityError | DataError):
+        return True
+    code = str(getattr(error.orig, "sqlstate", None) or "")
+    return code.startswith(_DATA_EXCEPTION) or isinstance(getattr(error.orig, "__cause__", None), ValueError)
 
 
 def _unavailable(error: BaseException) -> DependencyUnavailable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from pathlib import Path
 
@@ -17,11 +18,13 @@ from adapters.inference.codec import MAX_MESSAGE_BYTES
 from adapters.inference.service import InferenceService
 from adapters.models import profiles
 from adapters.models.settings import Device, ModelSettings
+from contracts.errors import HeimdexError
 from heimdex.inference.v1 import inference_service_pb2
 from heimdex.inference.v1.inference_service_pb2_grpc import add_InferenceServiceServicer_to_server
 
 _SERVICE = inference_service_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name
 _GRACE_S = 5.0
+_RETRY_S = 5.0  # until missing weights are looked for again
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -74,11 +77,11 @@ async def main(settings: Settings) -> None:
     await server.start()
     log.info("loading", address=settings.inference, profile=settings.profile)
     try:
-        await service.warm()
-        await announce(_SERVING)
-        ready.set()
-        log.info("serving", **profiles.versions(settings.profile, models))
-        await stop.wait()
+        if await _warm(service, stop):
+            await announce(_SERVING)
+            ready.set()
+            log.info("serving", **profiles.versions(settings.profile, models))
+            await stop.wait()
     finally:
         ready.clear()
         await announce(_NOT_SERVING)
@@ -87,6 +90,23 @@ async def main(settings: Settings) -> None:
         if pages is not None:
             pages.close()
         log.info("stopped")
+
+
+async def _warm(service: InferenceService, stop: asyncio.Event) -> bool:
+    """Load the encoders; where that fails, say why, once, and try again until it is time to stop. Return whether."""
+    said = ""
+    while not stop.is_set():
+        try:
+            await service.warm()
+        except HeimdexError as error:
+            if error.message != said:
+                said = error.message
+                structlog.get_logger().error("not ready", reason=error.reason, error=said)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _RETRY_S)
+        else:
+            return True
+    return False
 
 
 if __name__ == "__main__":

@@ -93,8 +93,9 @@ class GrpcQueryEncoder:
             return await asyncio.shield(pending.answer)
         finally:
             pending.callers -= 1
-            if pending.callers == 0:
-                pending.answer.cancel()  # nobody wants it any more; nothing when it is there
+            if pending.callers == 0 and not pending.answer.done():  # nobody wants it any more
+                del self._pending[text]  # who asks from now on asks anew, and is not cancelled with it
+                pending.answer.cancel()
 
     async def close(self) -> None:
         """Stop; callers that wait are cancelled."""
@@ -104,7 +105,9 @@ class GrpcQueryEncoder:
         try:
             vectors = await self._batcher.ask(text)
         finally:
-            del self._pending[text]
+            mine = self._pending.get(text)
+            if mine is not None and mine.answer is asyncio.current_task():
+                del self._pending[text]
         self._cache[text] = vectors
         if len(self._cache) > _CACHED:
             self._cache.popitem(last=False)

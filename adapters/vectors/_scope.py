@@ -16,6 +16,11 @@ def quoted(text: str) -> str:
     return f'"{text.translate(_ESCAPES)}"'
 
 
+def only(row_ids: Iterable[str]) -> str:
+    """Return a filter of rows by id alone: of whatever tenant, so look at whose they are."""
+    return f"row_id in [{', '.join(map(quoted, row_ids))}]"
+
+
 def within(tenant_id: str, *, video_ids: Iterable[str] = (), row_ids: Iterable[str] = ()) -> str:
     """Return a filter: of the tenant, and of any of the videos and rows where some are given."""
     terms = [f"tenant_id == {quoted(tenant_id)}"]

@@ -76,7 +76,8 @@ class Eraser:
             return
         if state not in {VideoState.DELETING, VideoState.DELETED}:
             raise PreconditionFailed(f"the video is {state}: nobody asked to delete it")
-                await insist(lambda: self._empty(tenant_id, video_id), self._clock, what="stores")
+        await insist(lambda: self._close_gate(video_id), self._clock, what="objects")
+        await insist(lambda: self._empty(tenant_id, video_id), self._clock, what="stores")
         if state is VideoState.DELETING:  # else this only looks once more: nobody is at work on it any longer
             await self._clock.sleep(self._lease_wait_s)
             await insist(lambda: self._empty(tenant_id, video_id), self._clock, what="stores")

@@ -32,6 +32,7 @@ def demo(
 
 def _demo(home: Home) -> None:
     from deploy.demo.material import prepare
+    from deploy.local.environment import S3_BUCKET
     from deploy.local.stack import DEFAULT_TENANT, Options
     from deploy.local.stack import up as bring_up
     from deploy.local.tenant import set_faces
@@ -46,7 +47,7 @@ def _demo(home: Home) -> None:
     from heimdex.client import Client
     from heimdex.video.v1 import video_pb2
 
-    keyframes = str(home.root)
+    keyframes = str(home.data / "objects" / "root" / S3_BUCKET)
     with Client(home=home.root) as client:
         set_faces(home, DEFAULT_TENANT, enabled=True)
         name, photos = material.person

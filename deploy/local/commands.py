@@ -39,8 +39,10 @@ def register(app: typer.Typer) -> None:
 def up(  # noqa: PLR0917 -- typer makes each parameter an option
     home: HomeOption = None,
     servers_only: Annotated[bool, typer.Option("--servers-only", help="Only the backing servers.")] = False,  # noqa: FBT002
-    profile: Annotated[str | None, typer.Option(help="Models: fake, small (default) or production.")] = None,
-    catalog: Annotated[str | None, typer.Option(help="SQLAlchemy URL of the catalogue. [SQLite in the home]")] = None,
+    profile: Annotated[str | None, typer.Option(help="Models: fake, small or production; remembered. [small]")] = None,
+    catalog: Annotated[
+        str | None, typer.Option(help="URL of the catalogue, such as postgresql://…; remembered. [SQLite in the home]")
+    ] = None,
     ports: Annotated[int | None, typer.Option(help="First of 32 ports in a row for this stack.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="NAME=VALUE for all processes; remembered.")
@@ -51,6 +53,8 @@ def up(  # noqa: PLR0917 -- typer makes each parameter an option
     from deploy.local.stack import Options
     from deploy.local.stack import up as bring_up
 
+    if catalog and not re.match(r"(sqlite|postgres(ql)?)(\+\w+)?://", catalog):
+        raise typer.BadParameter("is sqlite:///path or postgresql://…", param_hint="--catalog")
     chosen = home_at(home)
     with _taught():
         options = Options(

@@ -93,9 +93,9 @@ class Home:
         if len(str(self.run)) < _SOCKET_FOLDER_LIMIT:
             return self.run
         key = hashlib.sha256(str(self.root).encode()).hexdigest()[:12]
-        base = Path(os.environ.get("XDG_RUNTIME_DIR") or "/nonexistent")
-        if base.is_dir() and os.access(base, os.W_OK) and len(str(base)) < _SOCKET_FOLDER_LIMIT - len(key):
-            return base / f"heimdex-{key}"
+        base = os.environ.get("XDG_RUNTIME_DIR", "")
+        if base and len(base) < _SOCKET_FOLDER_LIMIT - len(key) and os.access(base, os.W_OK | os.X_OK):
+            return Path(base) / f"heimdex-{key}"
         return Path(tempfile.gettempdir()) / f"heimdex-{os.geteuid()}-{key}"
 
     def create(self) -> None:

@@ -6,6 +6,7 @@ Sources of the settings: the projects' own documentation, and start-up time and 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,15 @@ from deploy.local.process import Process
 from deploy.local.provision import ServerTrees
 
 _MB: Final = 1024 * 1024
+
+_JAVA: Final = (
+    "-XX:+UseSerialGC",
+    "-XX:+ExitOnOutOfMemoryError",
+    "-XX:-UsePerfData",  # no files in /tmp
+    # Without these two, each start writes a page of warnings.
+    "--enable-native-access=ALL-UNNAMED",
+    "--sun-misc-unsafe-memory-access=allow",
+)
 
 # Kafka reads a list of folders, split at commas: paths relative to the home, its working folder, have none.
 _KAFKA_SETTINGS: Final = """\
@@ -114,11 +124,9 @@ def _kafka_java(home: Home, trees: ServerTrees) -> tuple[str, ...]:
         _java(trees),
         "-Xms32m",
         "-Xmx192m",
-        "-XX:+UseSerialGC",
         "-XX:TieredStopAtLevel=1",
         "-Xss512k",
-        "-XX:+ExitOnOutOfMemoryError",
-        "-XX:-UsePerfData",  # no files in /tmp
+        *_JAVA,
         f"-Dlog4j2.configurationFile={(home.conf / 'kafka' / 'log4j2.properties').relative_to(home.root)}",
         "-cp",
         f"{trees.kafka / 'lib'}/*",
@@ -173,14 +181,13 @@ def _opensearch(home: Home, config: Config, trees: ServerTrees) -> Process:
         "-Xms256m",
         "-Xmx512m",
         "-XX:MaxDirectMemorySize=128m",
-        "-XX:+UseSerialGC",
-        "-XX:+ExitOnOutOfMemoryError",
-        "-XX:-UsePerfData",  # no files in /tmp
+        *_JAVA,
         f"-javaagent:{tree}/agent/opensearch-agent.jar",
         "--add-opens=java.base/java.nio=ALL-UNNAMED",
         "-Djna.nosys=true",
         "-Djava.locale.providers=SPI,CLDR",
         f"-Djava.io.tmpdir={scratch}",
+        f"-Djna.tmpdir={scratch}",  # else a folder in the home of whoever it takes itself for
         "-Dlog4j2.disable.jmx=true",
         "-Dlog4j.shutdownHookEnabled=false",  # OpenSearch ends its log itself, after everything else
         f"-Dopensearch.path.home={tree}",
@@ -212,6 +219,7 @@ def _opensearch(home: Home, config: Config, trees: ServerTrees) -> Process:
 
 def _configure_opensearch(home: Home, config: Config) -> None:
     conf = _opensearch_conf(home)
+    shutil.rmtree(home.data / "opensearch-tmp", ignore_errors=True)  # a killed one leaves its libraries there
     for folder in (conf, home.data / "opensearch", home.data / "opensearch-tmp", home.data / "opensearch-snapshots"):
         folder.mkdir(parents=True, exist_ok=True)
     (conf / "log4j2.properties").write_text(_LOG4J_TO_CONSOLE.format(), encoding="utf-8")

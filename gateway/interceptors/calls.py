@@ -22,12 +22,15 @@ _OPEN = Gauge("heimdex_gateway_calls_open", "Calls under way.", ("method",))
 _SECONDS = Histogram("heimdex_gateway_call_seconds", "Seconds of a call to its end.", ("method",), buckets=_BUCKETS)
 
 _W3C = TraceContextTextMapPropagator()
-# Without a provider, which a process has when OTEL_EXPORTER_OTLP_ENDPOINT is set, spans record nothing.
-_TRACER = trace.get_tracer("heimdex.gateway")
 
 
 class Calls(Around):
     """The outermost interceptor."""
+
+    def __init__(self, tracer: trace.Tracer) -> None:
+        """Configure; ``tracer`` makes a span of each call."""
+        super().__init__()
+        self._tracer = tracer
 
     @asynccontextmanager
     async def around(self, call: Call) -> AsyncIterator[None]:
@@ -36,7 +39,7 @@ class Calls(Around):
         start_s = time.monotonic()
         code = "OK"
         _OPEN.labels(name).inc()
-        with _TRACER.start_as_current_span(
+        with self._tracer.start_as_current_span(
             call.method.lstrip("/"),
             context=_W3C.extract(call.metadata),
             kind=trace.SpanKind.SERVER,

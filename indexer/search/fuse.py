@@ -49,6 +49,7 @@ class Condition:
         literal: the query is nothing but phrases, so a row that has them covers it.
         groups: it must have one person of each.
         people_named: the query itself names people.
+        people_alone: and nothing else.
         min_confidence: [0, 1].
     """
 
@@ -56,6 +57,7 @@ class Condition:
     literal: bool = False
     groups: tuple[Group, ...] = ()
     people_named: bool = False
+    people_alone: bool = False
     min_confidence: float = 0.0
 
     def needs(self) -> frozenset[Channel]:
@@ -87,7 +89,13 @@ def fuse(
     scored = []
     for row in candidates(answers, condition):
         raw = {column.channel: column.raw.get(row, column.unreached) for column in columns}
-        sure = confidence(ranking, raw, _coverage(answers, row, condition), people_named=condition.people_named)
+        sure = confidence(
+            ranking,
+            raw,
+            _coverage(answers, row, condition),
+            people_named=condition.people_named,
+            people_alone=condition.people_alone,
+        )
         if sure >= condition.min_confidence:
             score = sum([column.weight * column.similarity(raw[column.channel]) for column in columns])
             # Rounded, so that sums of the same points in another order still tie.

@@ -142,16 +142,25 @@ def similarity(ranking: Ranking, channel: Channel, best: float) -> Callable[[flo
     return Ramp(0.0, best) if best > 0 else lambda _: 0.0
 
 
-def confidence(ranking: Ranking, raw: Mapping[Channel, float], coverage: float, *, people_named: bool) -> float:
+def confidence(
+    ranking: Ranking,
+    raw: Mapping[Channel, float],
+    coverage: float,
+    *,
+    people_named: bool = False,
+    people_alone: bool = False,
+) -> float:
     """Return how well a scene answers the query, [0, 1], comparable across queries.
 
     Evidence of any kind suffices: words and meaning together, what is seen, or a tag. Where the query names people
-    beside something else, being there is a part of it; where it names nothing else, all of it.
+    beside something else, being there is a part of it; where it names nothing else, being there or being spoken of is
+    all of it.
 
     Args:
         raw: measure of each channel that answered.
         coverage: share of the query's words, by idf, that the transcript holds, [0, 1].
         people_named: whether the query itself names people.
+        people_alone: and nothing else.
     """
     scale = ranking.confidence
     text = []
@@ -167,6 +176,8 @@ def confidence(ranking: Ranking, raw: Mapping[Channel, float], coverage: float, 
     who = min(1.0, max(0.0, raw.get(Channel.PEOPLE, 0.0)))
     if not what:
         return who
+    if people_alone:
+        return max(*what, who)
     if not (people_named and Channel.PEOPLE in raw):
         return max(what)
     return (1.0 - scale.people_share) * max(what) + scale.people_share * who

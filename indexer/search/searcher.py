@@ -184,6 +184,7 @@ class Searcher:
             literal=bool(parsed.phrases) and not parsed.words,
             groups=filtered + required,
             people_named=bool(mentioned),
+            people_alone=bool(mentioned) and not parsed.meaning,
             min_confidence=request.min_confidence,
         )
         groups = tuple(dict.fromkeys(filtered + mentioned))

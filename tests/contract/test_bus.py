@@ -1,17 +1,21 @@
-"""One suite for the bus ports, on the memory bus and on a real Kafka."""
+"""One suite for the bus ports, on the memory bus and on a real Kafka, read by aiokafka and by Faust."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import pytest
 
 from adapters.bus.memory import MemoryBus
-from contracts.errors import DependencyUnavailable, PreconditionFailed
+from contracts.errors import DependencyUnavailable, Internal, PreconditionFailed
 from contracts.ports import Consumer, Handler, Producer, Record
+
+if TYPE_CHECKING:
+    from adapters.bus.faust import FaustConsumer
 
 TOPIC = "heimdex-video-uploaded-v1"
 GROUP = "heimdex-trial"
@@ -25,7 +29,7 @@ class Bus(Protocol):
 
     producer: Producer
 
-    def consumer(self, handler: Handler, instance: str = "0") -> Consumer: ...
+    def consumer(self, handler: Handler, instance: str = "0", group: str = GROUP) -> Consumer: ...
 
     def batch_consumer(self, handler: BatchHandler) -> Consumer: ...
 
@@ -37,8 +41,8 @@ class OnMemory:
         self._bus = MemoryBus(partitions=PARTITIONS)
         self.producer: Producer = self._bus
 
-    def consumer(self, handler: Handler, instance: str = "0") -> Consumer:
-        return self._bus.consumer(group=GROUP, topics=[TOPIC], handler=handler)
+    def consumer(self, handler: Handler, instance: str = "0", group: str = GROUP) -> Consumer:
+        return self._bus.consumer(group=group, topics=[TOPIC], handler=handler)
 
     def batch_consumer(self, handler: BatchHandler) -> Consumer:
         return self._bus.batch_consumer(group=GROUP, topics=[TOPIC], handler=handler)
@@ -51,11 +55,11 @@ class OnKafka:
         self.producer: Producer = producer
         self._bootstrap, self._prefix = bootstrap, prefix
 
-    def consumer(self, handler: Handler, instance: str = "0") -> Consumer:
+    def consumer(self, handler: Handler, instance: str = "0", group: str = GROUP) -> Consumer:
         from adapters.bus.kafka import KafkaConsumer
 
         return KafkaConsumer(
-            self._bootstrap, group=GROUP, topics=[TOPIC], handler=handler, instance=instance, prefix=self._prefix
+            self._bootstrap, group=group, topics=[TOPIC], handler=handler, instance=instance, prefix=self._prefix
         )
 
     def batch_consumer(self, handler: BatchHandler) -> Consumer:
@@ -69,11 +73,13 @@ class OnKafka:
 class OnFaust(OnKafka):
     """One topic of a real broker, read by Faust."""
 
-    def consumer(self, handler: Handler, instance: str = "0") -> Consumer:
+    def consumer(
+        self, handler: Handler, instance: str = "0", group: str = GROUP, form: type[FaustConsumer] | None = None
+    ) -> Consumer:
         from adapters.bus.faust import FaustConsumer
 
-        return FaustConsumer(
-            self._bootstrap, group=GROUP, topics=[TOPIC], handler=handler, instance=instance, prefix=self._prefix
+        return (form or FaustConsumer)(
+            self._bootstrap, group=group, topics=[TOPIC], handler=handler, instance=instance, prefix=self._prefix
         )
 
 
@@ -280,6 +286,7 @@ async def test_a_second_member_shares_the_work_and_nothing_is_lost(bus: Bus) -> 
             await until(lambda: sent <= {(r.key, (r.value or b"").decode()) for r in one.taken + two.taken})
 
 
+@pytest.mark.parametrize("bus", [MEMORY, KAFKA], indirect=True)
 async def test_batches_are_bounded_in_order_and_acknowledged_together(bus: Bus) -> None:
     batches: list[list[Record]] = []
 
@@ -303,6 +310,7 @@ async def test_batches_are_bounded_in_order_and_acknowledged_together(bus: Bus) 
     assert [r.value for batch in batches for r in batch] == [b"500"]
 
 
+@pytest.mark.parametrize("bus", [MEMORY, KAFKA], indirect=True)
 async def test_a_batch_that_was_not_acknowledged_is_delivered_again(bus: Bus) -> None:
     held = asyncio.Event()
 
@@ -337,17 +345,21 @@ async def test_a_batch_that_was_not_acknowledged_is_delivered_again(bus: Bus) ->
 # ------------------------------------------------------------------------------- what only a broker can show
 
 
-async def test_a_broker_that_is_away_is_transient_and_no_illness(unused_tcp_port: int) -> None:
-    from adapters.bus.kafka import KafkaConsumer, KafkaProducer
+async def test_a_producer_without_its_broker_fails_for_a_while(unused_tcp_port: int) -> None:
+    from adapters.bus.kafka import KafkaProducer
 
-    nowhere = f"127.0.0.1:{unused_tcp_port}"
-    producer = KafkaProducer(nowhere)
+    producer = KafkaProducer(f"127.0.0.1:{unused_tcp_port}")
     with pytest.raises(DependencyUnavailable):
         await producer.start()
     with pytest.raises(DependencyUnavailable):
         await producer.send(record("k", "x"))
     await producer.stop()
-    consumer = KafkaConsumer(nowhere, group=GROUP, topics=[TOPIC], handler=Taking(), instance="0")
+
+
+@pytest.mark.parametrize("form", [OnKafka, OnFaust])
+async def test_a_broker_that_is_away_is_waited_for_and_no_illness(form: type[OnKafka], unused_tcp_port: int) -> None:
+    nowhere = form(f"127.0.0.1:{unused_tcp_port}", "", MemoryBus())
+    consumer = nowhere.consumer(Taking())
     async with Running(consumer) as running:
         await asyncio.sleep(0)
         assert consumer.healthy()
@@ -355,7 +367,7 @@ async def test_a_broker_that_is_away_is_transient_and_no_illness(unused_tcp_port
     assert running.task.done()
 
 
-@pytest.mark.parametrize("bus", [pytest.param("kafka", marks=pytest.mark.integration)], indirect=True)
+@pytest.mark.parametrize("bus", [KAFKA], indirect=True)
 async def test_a_consumer_that_fetches_nothing_though_there_is_more_is_ill(
     bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -383,6 +395,84 @@ async def test_a_consumer_that_fetches_nothing_though_there_is_more_is_ill(
             await bus.producer.send(record("k", str(n)))
         await until(lambda: not consumer.healthy())
         assert len(taking.taken) == 1
+
+
+@pytest.mark.parametrize("bus", [FAUST], indirect=True)
+async def test_a_faust_app_that_fetches_nothing_though_there_is_more_is_ill(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from adapters.bus import faust
+
+    monkeypatch.setattr(faust, "_STILL_S", 0.5)
+    monkeypatch.setattr(faust, "_LOOK_S", 0.0)
+    taking = Taking()
+    consumer = bus.consumer(taking)
+    assert isinstance(consumer, faust.FaustConsumer)
+    async with Running(consumer):
+        await bus.producer.send(record("k", "x"))
+        await until(lambda: len(taking.taken) == 1)
+        await asyncio.sleep(3)  # idle for longer than the limit, with nothing to do
+        assert consumer.healthy()
+        assert consumer.ready()
+        await consumer._app._fetcher.stop()
+        await bus.producer.send(record("k", "y"))
+        await until(lambda: not consumer.healthy())
+        assert len(taking.taken) == 1
+
+
+@pytest.mark.parametrize("part", ["consumer", "_fetcher", "topics"])
+@pytest.mark.parametrize("bus", [FAUST], indirect=True)
+async def test_a_faust_app_that_crashes_ends_its_consumer(bus: Bus, part: str) -> None:
+    from adapters.bus.faust import FaustConsumer
+
+    consumer = bus.consumer(Taking())
+    assert isinstance(consumer, FaustConsumer)
+    running = asyncio.create_task(consumer.run())
+    await until(consumer.ready)
+    await getattr(consumer._app, part).crash(RuntimeError("broken"))
+    async with asyncio.timeout(30):
+        with pytest.raises(Internal, match="died"):
+            await running
+    assert not consumer.healthy()
+
+
+@pytest.mark.parametrize("bus", [FAUST], indirect=True)
+async def test_several_faust_apps_run_in_one_process(bus: Bus) -> None:
+    takings = [Taking() for _ in range(3)]
+    consumers = [bus.consumer(taking, group=f"{GROUP}-{i}") for i, taking in enumerate(takings)]
+    async with contextlib.AsyncExitStack() as stack:
+        for consumer in consumers:
+            await stack.enter_async_context(Running(consumer))
+        await bus.producer.send(record("k", "x"))
+        await until(lambda: all(taking.values() == ["x"] for taking in takings))
+
+
+@pytest.mark.parametrize("bus", [FAUST], indirect=True)
+async def test_faust_itself_commits_past_a_record_that_was_not_acknowledged(bus: Bus) -> None:
+    """The reason why an actor never takes a record before the one in front of it is acknowledged."""
+    from adapters.bus.faust import FaustConsumer
+
+    seen: list[int] = []
+
+    class Skipping(FaustConsumer):
+        """Goes on without acknowledging the second record."""
+
+        async def _act(self, stream: Any) -> None:
+            async for event in stream.noack().events():
+                seen.append(event.message.offset)
+                if event.message.offset != 1:
+                    event.ack()
+
+    assert isinstance(bus, OnFaust)
+    for value in ("first", "lost", "third"):
+        await bus.producer.send(record("k", value))
+    async with Running(bus.consumer(Taking(), form=Skipping)):
+        await until(lambda: seen == [0, 1, 2])
+    await bus.producer.send(record("k", "fourth"))
+    taking = Taking()
+    async with Running(bus.consumer(taking)):
+        await until(lambda: "fourth" in taking.values())
+    assert taking.values() == ["fourth"]
 
 
 @pytest.mark.integration

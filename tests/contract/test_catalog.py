@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 
 from adapters.catalog.migrate import migrate
-from adapters.catalog.models import VERSION
+from adapters.catalog.models import VERSION, Base
 from adapters.catalog.sql import SqlCatalog
 from adapters.catalog.temporary import temporary_catalog
 from contracts import facts, flow, ids
@@ -27,7 +29,7 @@ from contracts.catalog import (
     UploadState,
     VideoState,
 )
-from contracts.errors import AlreadyExists, DependencyUnavailable, NotFound, PreconditionFailed
+from contracts.errors import AlreadyExists, DependencyUnavailable, Internal, NotFound, PreconditionFailed
 from contracts.ports import Record
 from heimdex.scene.v1 import scene_pb2
 from tests.postgres import postgres
@@ -163,6 +165,23 @@ async def test_a_migrated_catalogue_is_ready_and_migrating_again_changes_nothing
     assert await migrate(catalog._engine.url.render_as_string(hide_password=False)) == VERSION
 
 
+async def test_the_tables_are_what_the_models_say(catalog: SqlCatalog) -> None:
+    async with catalog._engine.connect() as connection:
+        differences = await connection.run_sync(
+            lambda c: compare_metadata(MigrationContext.configure(c, opts={"compare_type": True}), Base.metadata)
+        )
+    assert differences == []
+
+
+async def test_a_catalogue_of_a_later_version_is_not_ready(catalog: SqlCatalog) -> None:
+    async with catalog._engine.begin() as connection:
+        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(DependencyUnavailable, match="at version 9999"):
+        await catalog.ready()
+    with pytest.raises(PreconditionFailed, match="later than"):
+        await migrate(catalog._engine.url.render_as_string(hide_password=False))
+
+
 async def test_an_empty_database_is_not_ready(tmp_path: object) -> None:
     async with SqlCatalog(f"sqlite:///{tmp_path}/empty.db") as empty:
         with pytest.raises(DependencyUnavailable, match="heimdex migrate"):
@@ -199,6 +218,44 @@ async def test_a_replayed_creation_returns_the_first_upload(catalog: SqlCatalog,
     assert caught.value.reason == "REQUEST_ID_REUSED"
     clock.now_ms += DAY_MS + 1
     assert await catalog.replay(asked) is None
+
+
+async def test_the_same_call_twice_at_once_makes_one_upload(catalog: SqlCatalog) -> None:
+    asked = call(request_id="same")
+    made = await asyncio.gather(*(catalog.create_upload(upload(), asked, allow_duplicate=True) for _ in range(5)))
+    assert len({one.upload_id for one in made}) == 1
+    assert len(await catalog.list_videos(TENANT, states=(), limit=9, before=None)) == 1
+
+
+async def test_a_caller_that_goes_away_leaves_a_whole_effect(catalog: SqlCatalog) -> None:
+    wanted, asked = upload(), call()
+    task = asyncio.ensure_future(catalog.create_upload(wanted, asked, allow_duplicate=False))
+    await asyncio.sleep(0)  # it has begun
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.wait(catalog._running)
+    assert await catalog.replay(asked) == wanted.upload_id
+    assert (await catalog.get_video(TENANT, wanted.video_id)).state is VideoState.UPLOADING
+
+
+async def test_what_no_column_can_hold_is_not_taken_for_an_outage(catalog: SqlCatalog) -> None:
+    with pytest.raises((Internal, OverflowError)):  # SQLite's driver refuses before it asks the database
+        await catalog.create_upload(replace(upload(), size_bytes=2**63), call(), allow_duplicate=False)
+    if not catalog.is_sqlite:
+        with pytest.raises(Internal):
+            await catalog.create_upload(replace(upload(), file_name="a\0b"), call(), allow_duplicate=False)
+
+
+async def test_videos_come_newest_first_page_by_page(catalog: SqlCatalog) -> None:
+    made = [replace(upload(sha256=secrets.token_hex(32)), create_ms=NOW_MS + i // 2) for i in range(5)]
+    for one in made:
+        await catalog.create_upload(one, call(), allow_duplicate=False)
+    newest = [v for _, v in sorted(((one.create_ms, one.video_id) for one in made), reverse=True)]
+    first = await catalog.list_videos(TENANT, states=(), limit=3, before=None)
+    rest = await catalog.list_videos(TENANT, states=(), limit=3, before=(first[-1].create_ms, first[-1].video_id))
+    assert [video.video_id for video in (*first, *rest)] == newest
+    assert await catalog.list_videos(TENANT, states=(VideoState.INDEXED,), limit=3, before=None) == []
 
 
 async def test_the_same_content_twice_names_the_first_video_but_not_to_another_tenant(catalog: SqlCatalog) -> None:
@@ -331,6 +388,16 @@ async def test_every_change_has_a_sequence_without_gap(catalog: SqlCatalog) -> N
     assert await catalog.video_sequence(TENANT, video_id) == entries[-1].sequence
 
 
+async def test_a_reader_that_goes_on_after_a_row_misses_nothing_of_what_is_written_at_once(catalog: SqlCatalog) -> None:
+    seen: list[tuple[int, str]] = []
+    writers = asyncio.gather(*(uploaded(catalog, sha256=secrets.token_hex(32)) for _ in range(12)))
+    while len(seen) < 12 * 3:  # created, completing, validating
+        last = seen[-1][0] if seen else 0
+        seen += [(row, entry.video_id) for row, entry in await catalog.changes(last, limit=5)]
+    assert [row for row, _ in seen] == list(range(1, len(seen) + 1))
+    assert {video_id for _, video_id in seen} == set(await writers)
+
+
 # ------------------------------------------------------------------------------- commit, people, erasure
 
 
@@ -395,6 +462,15 @@ async def test_matches_are_replaced_unless_a_newer_gallery_wrote_them(catalog: S
     found_in = await catalog.scenes_of_people(TENANT, [minji.person_id])
     assert set(found_in) == {ids.row_id(row.scene_id, 1) for row in rows[:2]}
     assert list(await write([*found[:1], Match(rows[2].scene_id, "per_stranger", 0.9)], 3)) == [rows[1].scene_id]
+
+
+async def test_people_come_by_name_in_the_order_of_code_points(catalog: SqlCatalog) -> None:
+    names = ["가온", "Zoe", "amy", "Ámos", "민지", "Amy"]
+    for name in names:
+        await catalog.create_person(person(name), call("EnrolPerson"), [])
+    first = await catalog.list_people(TENANT, limit=4)
+    rest = await catalog.list_people(TENANT, limit=4, after=(first[-1].display_name, first[-1].person_id))
+    assert [one.display_name for one in (*first, *rest)] == sorted(names)
 
 
 async def test_somebody_erased_is_shown_no_more_and_then_forgotten(catalog: SqlCatalog) -> None:
@@ -489,6 +565,11 @@ async def test_a_lease_row_is_one_holders_until_it_ends(catalog: SqlCatalog) -> 
     assert not await catalog.acquire_lease("relay", "b", NOW_MS + 999, 1000)
     assert await catalog.acquire_lease("relay", "a", NOW_MS + 999, 1000)
     assert await catalog.acquire_lease("relay", "b", NOW_MS + 1999, 1000)
+
+
+async def test_of_several_at_once_one_gets_the_lease(catalog: SqlCatalog) -> None:
+    got = await asyncio.gather(*(catalog.acquire_lease("relay", holder, NOW_MS, 1000) for holder in "abcd"))
+    assert sorted(got) == [False, False, False, True]
 
 
 async def test_the_outbox_keeps_order_bytes_and_tombstones(catalog: SqlCatalog) -> None:

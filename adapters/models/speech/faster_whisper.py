@@ -27,6 +27,7 @@ _SPLIT_GAP_S = 1.0  # words further apart than this are two utterances, so none 
 _DOUBTFUL_LOG_PROBABILITY = -0.5
 _DOUBTFUL_NO_SPEECH = 0.3
 _MIN_SAMPLES = RATE_HZ // 10
+_VOICE_PIECE = 60 * RATE_HZ
 _FILES = ("model.bin", "config.json", "tokenizer.json", "vocabulary.json")
 
 _PHANTOMS = frozenset(
@@ -113,8 +114,7 @@ class FasterWhisper:
             return self._recognise(samples, language, progress)
 
     def _recognise(self, samples: Float32, language: str | None, progress: Progress) -> Transcript:
-        speech = _speech_spans(samples)
-        if not speech:
+        if not _has_voice(samples):  # so a film without speech never loads the model
             progress(1.0)
             return Transcript("", 0.0, ())
         segments, info = self._load().transcribe(
@@ -212,9 +212,9 @@ def _words(words: Iterable[Any] | None) -> list[Word]:
     ]
 
 
-def _speech_spans(samples: Float32) -> Sequence[Any]:
-    """Return where silero hears a voice; bundled with faster-whisper."""
+def _has_voice(samples: Float32) -> bool:
+    """Return whether silero, bundled with faster-whisper, hears a voice; it reads on only until it does."""
     from faster_whisper.vad import get_speech_timestamps
 
-    spans: Sequence[Any] = get_speech_timestamps(samples)
-    return spans
+    starts = range(0, len(samples), _VOICE_PIECE)
+    return any(get_speech_timestamps(samples[start : start + _VOICE_PIECE]) for start in starts)

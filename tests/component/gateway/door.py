@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from opentelemetry.trace import NoOpTracer
 
 from adapters.catalog.sql import SqlCatalog
 from adapters.catalog.temporary import temporary_catalog
@@ -228,7 +229,7 @@ async def open_door(
     heartbeat_s: float = 15.0,
     services: Sequence[Service] = (),
     objects: MemoryObjects | None = None,
-    around: Callable[[TokenVerifier], Any] = interceptors,
+    around: Callable[[TokenVerifier], Any] = lambda verifier: interceptors(verifier, NoOpTracer()),
 ) -> AsyncIterator[Door]:
     """Run a gateway."""
     signer = Signer(folder / "jwks.json")

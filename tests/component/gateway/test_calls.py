@@ -17,17 +17,23 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
 from structlog.testing import capture_logs
 
-from contracts import errors
+from contracts import codec, errors
 from contracts.errors import FieldViolation
 from gateway.interceptors.admission import Admission
 from gateway.interceptors.auth import Auth
 from gateway.interceptors.deadline import Deadline
 from gateway.interceptors.errors import Errors
-from gateway.server import Service
+from gateway.server import Service, interceptors
 from gateway.tokens import KeyFile
 from heimdex.client import errors as client_errors
+from heimdex.events.v1 import events_pb2
+from heimdex.upload.v1 import upload_service_pb2 as upload_pb2
 from heimdex.video.v1 import video_service_pb2 as pb
 from heimdex.video.v1.video_service_pb2_grpc import VideoServiceServicer, add_VideoServiceServicer_to_server
 from tests.component.gateway.door import AUDIENCE, ISSUER, Door, Signer, open_door, refusal, refused
@@ -168,6 +174,34 @@ async def test_a_defect_is_in_the_log_under_the_trace_of_the_caller(scripted: Do
     assert said.metadata == {"trace_id": trace_id}
     assert [(line["event"], line["error_type"]) for line in lines] == [("call failed", "ZeroDivisionError")]
     assert lines[0]["exc_info"]
+
+
+async def test_a_call_is_a_span_that_its_work_goes_on_from(tmp_path: Path) -> None:
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer = provider.get_tracer("test")
+    trace_id, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    async with open_door(tmp_path, around=lambda verifier: interceptors(verifier, tracer)) as door:
+        opened = await door.create(b"film")
+        await door.put(opened.request, b"film")
+        request = upload_pb2.CompleteUploadRequest(upload_id=opened.upload_id, request_id="r")
+        metadata = (*door.auth(), ("traceparent", f"00-{trace_id}-{parent}-01"))
+        await door.uploads.CompleteUpload(request, metadata=metadata)
+        await refused(door.videos.GetVideo(pb.GetVideoRequest(video_id=VIDEO_ID), metadata=door.auth()))
+        (row,) = await door.catalog.pending()
+    spans = {span.name: span for span in exporter.get_finished_spans()}
+    completed = spans["heimdex.upload.v1.UploadService/CompleteUpload"]
+    assert completed.context is not None
+    assert completed.parent is not None
+    assert f"{completed.parent.span_id:016x}" == parent
+    assert completed.kind is SpanKind.SERVER
+    assert dict(completed.attributes or {})["rpc.response.status_code"] == "OK"
+    event = codec.decode(row.record)
+    assert isinstance(event, events_pb2.VideoUploaded)
+    assert event.context.root_traceparent == f"00-{trace_id}-{completed.context.span_id:016x}-01"
+    failed = spans["heimdex.video.v1.VideoService/GetVideo"]
+    assert failed.parent is None
+    assert dict(failed.attributes or {})["rpc.response.status_code"] == "NOT_FOUND"
 
 
 async def test_an_abort_of_a_servicer_passes(scripted: Door) -> None:

@@ -33,7 +33,7 @@ CONTEXT = context_pb2.EventContext(
 )
 FAKE = ModelSettings()
 _BADLY = {common_pb2.OUTCOME_REJECTED, common_pb2.OUTCOME_FAILED}
-_TIMEOUT_S = 120
+_TIMEOUT_S = 300
 
 
 @dataclass

@@ -41,6 +41,7 @@ def test_a_home_without_a_stack_is_one_line_and_exit_code_5(app: typer.Typer, tm
         ["tenant", "set", "acme", "--faces", "maybe"],
         ["up", "--set", "PATH=/bin"],
         ["up", "--set", "HEIMDEX_X"],
+        ["up", "--catalog", "mysql://host/heimdex"],
         ["logs", "--lines", "-1"],
     ],
 )

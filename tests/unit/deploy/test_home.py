@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -76,24 +77,38 @@ def test_the_socket_lies_in_the_home_where_its_path_is_short_enough() -> None:
     assert Home(Path("/home/somebody/.local/share/heimdex")).runtime == Path("/home/somebody/.local/share/heimdex/run")
 
 
-def test_a_runtime_folder_of_somebody_else_is_refused(
-    home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Folder of temporary files, where the sockets of homes with long paths go."""
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_a_runtime_folder_of_ones_own_is_private(home: Home, temporary: Path) -> None:
+    folder = home.create_runtime()
+    assert folder.parent == temporary
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_runtime_folder_of_somebody_else_is_refused(home: Home, temporary: Path) -> None:
     home.runtime.mkdir(mode=0o777)
     home.runtime.chmod(0o777)
     with pytest.raises(DeployError, match="belongs to somebody else"):
         home.create_runtime()
 
 
-def test_a_link_in_place_of_the_runtime_folder_is_refused(
-    home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    (tmp_path / "elsewhere").mkdir(mode=0o700)
-    home.runtime.symlink_to(tmp_path / "elsewhere")
+def test_a_link_in_place_of_the_runtime_folder_is_refused(home: Home, temporary: Path) -> None:
+    (temporary / "elsewhere").mkdir(mode=0o700)
+    home.runtime.symlink_to(temporary / "elsewhere")
     with pytest.raises(DeployError, match="belongs to somebody else"):
         home.create_runtime()
+
+
+def test_the_users_own_runtime_folder_is_taken_where_there_is_one(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+        assert home.create_runtime().parent == Path(folder)
 
 
 def test_the_default_home_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

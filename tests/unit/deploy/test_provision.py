@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import signal
+import subprocess
+import sys
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -96,6 +100,95 @@ def test_a_tree_whose_build_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(DeployError):
         provision._place(tmp_path / "servers" / "kafka", build)
     assert list((tmp_path / "servers").iterdir()) == []
+
+
+KILLED_AT_THE_THIRD_FILE = """
+import os, signal, sys
+from pathlib import Path
+from deploy.local import artifacts, provision
+from tests.unit.deploy.test_provision import Mirror, a_lock, quiet
+
+class Dying(Mirror):
+    def resolve(self):
+        if self.fetched == 2:
+            (self.repository / "half").write_bytes(b"ha")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().resolve()
+
+artifacts.maven_context = Dying().context
+provision.read_lock = a_lock
+provision.provision(Path(sys.argv[1]), quiet)
+"""
+
+
+class Mirror(_Repository):
+    """Stands for jgo: has a file for each name, which says its name."""
+
+    def __init__(self) -> None:
+        super().__init__(b"")
+
+    def project(self, group: str, name: str) -> Any:
+        self.content = name.encode()
+        return self
+
+
+def a_lock() -> dict[str, Any]:
+    def section(*names: str) -> dict[str, Any]:
+        digests = {name: hashlib.sha256(name.encode()).hexdigest() for name in names}
+        files = [
+            {"coordinate": f"org.example:{n}:9:jar", "sha256": d, "size_bytes": len(n)} for n, d in digests.items()
+        ]
+        return {"version": "9", "artifacts": files}
+
+    return {
+        "kafka": section("broker", "clients", "log", "zip"),
+        "opensearch": section(),
+        "versitygw": {"version": "v9"},
+    }
+
+
+def test_a_run_that_was_killed_goes_on_with_what_had_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = [sys.executable, "-c", KILLED_AT_THE_THIRD_FILE, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[3])
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    mirror, said = Mirror(), list[str]()
+    use(mirror, monkeypatch)
+    monkeypatch.setattr(provision, "read_lock", a_lock)
+    for builder in ("_opensearch", "_versitygw"):
+        monkeypatch.setattr(provision, builder, lambda *arguments: None)
+    places = provision.provision(tmp_path, said.append)
+    assert mirror.fetched == 2  # of four
+    assert {path.read_bytes() for path in (places.kafka / "lib").iterdir()} == {b"broker", b"clients", b"log", b"zip"}
+    assert said == ["kafka 9: file 1 of 4"]
+    assert {path.name for path in tmp_path.iterdir()} == {"servers", "provision.lock"}
+    assert {path.name.split("-")[0] for path in (tmp_path / "servers").iterdir()} == {
+        "kafka",
+        "opensearch",
+        "versitygw",
+    }
+    provision.provision(tmp_path, said.append)
+    assert mirror.fetched == 2
+
+
+def test_two_at_once_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    waits = threading.Event()
+
+    def say(line: str) -> None:
+        said.append(line)
+        waits.set()
+
+    def second() -> None:
+        with provision._one_at_a_time(tmp_path, say):
+            said.append("second")
+
+    with provision._one_at_a_time(tmp_path, quiet):
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert waits.wait(10)
+        said.append("first")
+    thread.join(10)
+    assert said == ["waiting for another process that provisions the same cache", "first", "second"]
 
 
 def test_a_tree_can_be_read_by_the_user_the_server_runs_as(tmp_path: Path) -> None:

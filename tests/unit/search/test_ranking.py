@@ -55,15 +55,15 @@ def test_similarities_are_on_the_scale_of_the_channel() -> None:
 
 def test_confidence_is_words_and_meaning_together_or_sight_or_a_tag() -> None:
     raw = {Channel.LEXICAL: 9.0, Channel.DENSE: 0.9, Channel.VISION: 0.1, Channel.TAGS: 0.0}
-    assert confidence(SMALL, raw, 1.0, people_named=False) == pytest.approx((1.0 + 0.5) / 2)
-    assert confidence(SMALL, raw | {Channel.VISION: 0.7}, 0.0, people_named=False) == 1.0
-    assert confidence(SMALL, {Channel.DENSE: 0.9}, 0.0, people_named=False) == pytest.approx(0.5)
+    assert confidence(SMALL, raw, 1.0) == pytest.approx((1.0 + 0.5) / 2)
+    assert confidence(SMALL, raw | {Channel.VISION: 0.7}, 0.0) == 1.0
+    assert confidence(SMALL, {Channel.DENSE: 0.9}, 0.0) == pytest.approx(0.5)
 
 
 def test_confidence_does_not_depend_on_the_best_of_the_query() -> None:
     weak = {Channel.LEXICAL: 0.1, Channel.DENSE: 0.81}
     strong = {Channel.LEXICAL: 50.0, Channel.DENSE: 0.81}
-    assert confidence(SMALL, weak, 0.2, people_named=False) == confidence(SMALL, strong, 0.2, people_named=False)
+    assert confidence(SMALL, weak, 0.2) == confidence(SMALL, strong, 0.2)
 
 
 def test_people_are_a_part_of_the_confidence_when_named_beside_something() -> None:
@@ -73,7 +73,18 @@ def test_people_are_a_part_of_the_confidence_when_named_beside_something() -> No
     both = confidence(SMALL, crying | there, 0.0, people_named=True)
     assert both == pytest.approx(0.7 + 0.3 * 0.9)
     assert confidence(SMALL, there, 0.0, people_named=True) == 0.9
-    assert confidence(SMALL, {Channel.TAGS: 0.2} | there, 0.0, people_named=False) == 0.2
+    assert confidence(SMALL, {Channel.TAGS: 0.7} | there, 0.0) == pytest.approx(0.5)
+
+
+def test_of_people_alone_being_there_or_being_spoken_of_is_all() -> None:
+    there = {Channel.PEOPLE: 0.9, Channel.LEXICAL: 0.0, Channel.TAGS: 0.0}
+    assert confidence(SMALL, there, 0.0, people_named=True, people_alone=True) == 0.9
+    spoken_of = {Channel.PEOPLE: 0.0, Channel.LEXICAL: 5.0, Channel.TAGS: 0.0}
+    assert confidence(SMALL, spoken_of, 1.0, people_named=True, people_alone=True) == 1.0
+
+
+def test_half_a_tag_supports_nothing() -> None:
+    assert quality_of_hit(SMALL, confidence(SMALL, {Channel.TAGS: 0.5}, 0.0)) is MatchQuality.BEST_GUESS
 
 
 def test_quality_of_hit_and_answer() -> None:

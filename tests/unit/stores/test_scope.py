@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from milvus_lite.search.filter import parse_expr
 from milvus_lite.search.filter.ast import And, CmpOp, InOp
@@ -12,6 +12,7 @@ from adapters.vectors._scope import TENANT_BUCKETS, bucket, bucket_name, within
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 
 
+@settings(deadline=None)
 @given(tenant=TEXT, videos=st.lists(TEXT, min_size=1), rows=st.lists(TEXT, min_size=1))
 def test_a_filter_says_what_was_meant(tenant: str, videos: list[str], rows: list[str]) -> None:
     # Read by the parser of Milvus Lite's server itself.

@@ -1,0 +1,250 @@
+"""The ``heimdex`` command on a gateway: what it prints, and what it ends with."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import sys
+import threading
+import unicodedata
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+from structlog.testing import capture_logs
+
+from contracts import flow
+from contracts.catalog import StageRun, StageUpdate
+from contracts.ids import row_id
+from heimdex.cli import main
+from tests.component.gateway.door import Door, scene_row, until
+from tests.component.gateway.test_people import RED, photo
+from tests.unit.search.fakes import said
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Run = Callable[..., Awaitable[Ended]]
+
+
+@pytest.fixture
+def run(door: Door, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Run]:
+    """Run the command in a thread of its own, as a program whose output goes into a pipe."""
+    monkeypatch.setenv("HEIMDEX_HOME", str(tmp_path / "no-stack"))
+    monkeypatch.setenv("HEIMDEX_ENDPOINT", f"127.0.0.1:{door.port}")
+    monkeypatch.setenv("HEIMDEX_TOKEN", door.signer.token())
+
+    def work(arguments: tuple[str, ...]) -> Ended:
+        out, err = io.StringIO(), io.StringIO()
+        code = 0
+        with monkeypatch.context() as called, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            called.setattr(sys, "argv", ["heimdex", *arguments])
+            try:
+                main.main()
+            except SystemExit as ended:
+                code = int(ended.code or 0)
+        return Ended(code, out.getvalue(), err.getvalue())
+
+    async def begin(*arguments: str | Path) -> Ended:
+        return await asyncio.to_thread(work, tuple(map(str, arguments)))
+
+    with capture_logs():  # the gateway is in this process, and its log would be among the output
+        yield begin
+
+
+async def library(door: Door) -> str:
+    """Index a video that every channel finds; return its id."""
+    rows = await door.index(b"film", "고양이가 잔다", "개가 짖는다")
+    found = [row_id(row.scene_id, row.revision) for row in rows]
+    door.stores.text.hits = [said(found[0], 9.0), said(found[1], 1.0, coverage=0.1)]
+    door.stores.dense.cosines = {found[0]: 0.95, found[1]: 0.8}
+    return rows[0].video_id
+
+
+async def test_search_as_json_is_what_programs_read(door: Door, run: Run) -> None:
+    video_id = await library(door)
+    ended = await run("search", "고양이", "--json")
+    assert ended.code == 0, ended.err
+    *hits, summary = ended.json
+    assert [hit["type"] for hit in hits] == ["hit", "hit"]
+    assert [hit["rank"] for hit in hits] == [1, 2]
+    assert {hit["video_id"] for hit in hits} == {video_id}
+    assert (hits[0]["start_s"], hits[0]["end_s"], hits[0]["transcript"]) == (0.0, 1.0, "고양이가 잔다")
+    assert sum(hits[0]["contributions"].values()) == pytest.approx(hits[0]["score"], abs=1e-5)  # type: ignore[attr-defined]
+    assert (summary["type"], summary["total_hits"], summary["match_quality"]) == ("summary", 2, "SUPPORTED")
+
+
+async def test_search_for_people_shows_hits_with_their_reasons(door: Door, run: Run) -> None:
+    await library(door)
+    ended = await run("search", "고양이", "--limit", "1")
+    assert ended.code == 0
+    assert "film.mp4 [0:00.0–0:01.0]" in ended.out
+    assert "lexical" in ended.out
+    assert "고양이가 잔다" in ended.out
+    assert "2 hits in" in ended.out
+
+
+async def test_nothing_found_is_no_failure(run: Run) -> None:
+    ended = await run("search", "뷁", "--json")
+    assert ended.code == 0
+    assert [line["type"] for line in ended.json] == ["summary"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("search", ""), 2),
+        (("search", "가" * 10_000), 2),
+        (("search", "고양이", "--limit", "-1"), 2),
+        (("search", "고양이", "--limit", "1000000"), 2),
+        (("search", "고양이", "--limit", "many"), 2),
+        (("search", "고양이", "--video", "no such film.mp4"), 3),
+        (("search", "고양이", "--person", "아무개"), 3),
+        (("scene", "scn_00000000000000000000000000"), 3),
+        (("scenes", "no such film.mp4"), 3),
+        (("delete", "vid_00000000000000000000000000"), 3),
+        (("people", "remove", "아무개"), 3),
+        (("upload", "no such film.mp4"), 3),
+        (("nonsense",), 2),
+    ],
+)
+async def test_what_fails_says_why_in_one_line_and_with_its_code(
+    run: Run, arguments: tuple[str, ...], code: int
+) -> None:
+    ended = await run(*arguments)
+    assert (ended.code, ended.out) == (code, "")
+    said_ = [line for line in ended.err.splitlines() if not line.startswith(("Usage:", "Try "))]
+    assert len([line for line in said_ if line.strip()]) == 1, ended.err
+
+
+async def test_a_bad_token_and_an_absent_gateway_have_their_codes(
+    run: Run, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEIMDEX_TOKEN", door.signer.token(ttl_s=-60))
+    expired = await run("videos")
+    assert (expired.code, "heimdex token" in expired.err) == (4, True)
+    monkeypatch.delenv("HEIMDEX_ENDPOINT")
+    nowhere = await run("videos")
+    assert (nowhere.code, "heimdex up" in nowhere.err) == (5, True)
+
+
+async def test_columns_align_in_hangul_and_markup_is_text(run: Run, door: Door) -> None:
+    for name in ("고양이.mp4", "[bold]cat.mp4", "a-rather-long-name.mp4"):
+        await door.upload(name.encode(), file_name=name)
+    ended = await run("videos")
+    rows = [line for line in ended.out.splitlines() if ".mp4" in line]
+    assert "[bold]cat.mp4" in ended.out
+    names = ("a-rather", "[bold]cat", "고양이")
+    starts = {cell_len(row[: row.index(name)]) for row, name in zip(rows, names, strict=True)}
+    assert len(starts) == 1, ended.out
+    assert all("vid_" in row for row in rows), "ids stay whole in a pipe"
+
+
+async def test_scenes_of_a_video_by_its_name(run: Run, door: Door) -> None:
+    await library(door)
+    ended = await run("scenes", unicodedata.normalize("NFD", "film.mp4"), "--json")
+    assert [line["transcript"] for line in ended.json] == ["고양이가 잔다", "개가 짖는다"]
+    one = await run("scene", str(ended.json[0]["scene_id"]))
+    assert "고양이가 잔다" in one.out
+    assert "keyframe: memory://" in one.out
+
+
+async def validating(door: Door) -> str:
+    """Return the id of the video as soon as it is uploaded."""
+    async with asyncio.timeout(30):
+        while True:
+            listed = await door.catalog.list_videos("team", states=(), limit=1, before=None)
+            if listed and listed[0].state == "validating":
+                return listed[0].video_id
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(("outcome", "code"), [("OK", 0), ("REJECTED", 6)])
+async def test_upload_and_watch_ends_with_what_became_of_the_video(
+    run: Run, door: Door, tmp_path: Path, outcome: str, code: int
+) -> None:
+    film = tmp_path / "영상.mp4"
+    film.write_bytes(b"frames")
+    watching = asyncio.ensure_future(run("upload", film, "--watch", "--json"))
+    video_id = await validating(door)
+    if outcome == "OK":
+        ended = [StageUpdate("team", video_id, 1, StageRun(noun, "ENDED", "OK", attempt=1)) for noun in flow.STAGES]
+        await door.commit([scene_row("team", video_id, 0, "하나")])
+    else:
+        run_ = StageRun("validate", "ENDED", outcome, attempt=1, reason="NOT_A_VIDEO", message="no container we take")
+        ended = [StageUpdate("team", video_id, 1, run_)]
+    await door.catalog.apply_updates(ended, door.clock.now_ms())
+    done = await watching
+    assert done.code == code, done.err
+    (line,) = done.json
+    assert (line["type"], line["file_name"], line["video_id"]) == ("upload", "영상.mp4", video_id)
+    assert line["state"] == ("indexed" if outcome == "OK" else "failed")
+    if outcome == "REJECTED":
+        assert line["error"] == {"reason": "NOT_A_VIDEO", "message": "no container we take"}
+    else:
+        again = await run("upload", film, "--watch")
+        assert again.code == 0
+        assert "already there" in again.out
+
+
+async def test_a_folder_is_its_videos(run: Run, door: Door, tmp_path: Path) -> None:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    for name in ("b.mp4", "a.mkv", "notes.txt"):
+        (folder / name).write_bytes(name.encode())
+    ended = await run("upload", folder, "--json")
+    assert [(line["file_name"], line["state"]) for line in ended.json] == [
+        ("a.mkv", "validating"), ("b.mp4", "validating"),
+    ]  # fmt: skip
+    (folder / "a.mkv").unlink()
+    (folder / "b.mp4").unlink()
+    assert (await run("upload", folder)).code == 2
+
+
+async def test_somebody_is_added_listed_and_removed(run: Run, door: Door, tmp_path: Path) -> None:
+    good, bad = tmp_path / "민지.png", tmp_path / "wall.png"
+    good.write_bytes(photo(RED))
+    bad.write_bytes(photo())
+    off = await run("people", "add", "민지", good)
+    assert (off.code, "--faces on" in off.err) == (2, True)
+    await door.catalog.set_faces("team", True)
+    none = await run("people", "add", "민지", bad)
+    assert (none.code, "wall.png: no face" in none.err) == (2, True)
+    added = await run("people", "add", "민지", good, bad)
+    assert added.code == 0
+    assert "민지.png: accepted" in added.out
+    assert "wall.png: no face" in added.out
+    (person,) = (await run("people", "--json")).json
+    assert (person["display_name"], person["matched"]) == ("민지", False)
+    assert "still looking" in (await run("people")).out
+    removed = await run("people", "remove", unicodedata.normalize("NFD", "민지"))
+    assert removed.code == 0
+    assert (await run("people", "--json")).out == ""
+
+
+async def test_ctrl_c_says_how_to_go_on(run: Run, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    pressed = threading.Event()
+
+    def interrupted(*_: object, **__: object) -> None:
+        pressed.set()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("heimdex.client.Client.list_videos", interrupted)
+    ended = await run("videos")
+    await until(pressed.is_set)
+    assert (ended.code, "run the same command again" in ended.err) == (130, True)

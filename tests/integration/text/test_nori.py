@@ -1,0 +1,214 @@
+"""Nori: what the real plugin makes of Korean, and what is found, covered and marked by it."""
+
+from __future__ import annotations
+
+import secrets
+import unicodedata
+from collections.abc import AsyncIterator
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from adapters.text.analysis import MARKED, SEARCHED
+from adapters.text.opensearch import OpenSearchText
+from contracts.ports import TextQuery, TextRow
+from tests.stack import Servers
+
+if TYPE_CHECKING:
+    from opensearchpy import AsyncOpenSearch
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]  # the index is all tests'
+
+# Text -> words of a row, words of a query. Source: the real plugin; those above the line were measured before building.
+GOLDEN = {
+    "김치찌개를 끓였습니다": ("김치찌개 김치 찌개 끓였 끓이", "김치 찌개 끓이"),
+    "비급여 진료": ("비급여 진료", "비급여 진료"),
+    "주문상세내역": ("주문상세내역 주문 상세 내역", "주문 상세 내역"),
+    "삼성전자 주가가 올랐다": ("삼성전자 삼성 전자 주가 올랐 오르", "삼성 전자 주가 오르"),
+    "아버지가방에들어가신다": ("아버지 방 들어가", "아버지 방 들어가"),
+    "남자가 울고 있어요": ("남자 울 있", "남자 울 있"),
+    "민지가 우는 장면": ("민지 우 울 장면", "민지 울 장면"),
+    # ----
+    "22일 만일": ("22 일 만일", "22 일 만일"),
+    "韓國": ("한국", "한국"),
+    "BTS콘서트": ("bts 콘서트", "bts 콘서트"),
+    "News of people's babies": ("news of people s baby", "news of people s baby"),
+    "웃는 얼굴, (웃음)": ("웃 얼굴 웃음 웃 음", "웃 얼굴 웃 음"),
+}
+
+
+@pytest.fixture(scope="module")
+def url(servers: Servers) -> str:
+    return servers.opensearch
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(url: str) -> AsyncIterator[AsyncOpenSearch]:
+    from opensearchpy import AsyncOpenSearch
+
+    async with AsyncOpenSearch(url) as one:
+        yield one
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def text(url: str) -> AsyncIterator[OpenSearchText]:
+    async with OpenSearchText(url) as one:
+        yield one
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def index(client: AsyncOpenSearch, text: OpenSearchText) -> AsyncIterator[str]:
+    """An index with ``ROWS``."""
+    name = f"test-nori-{secrets.token_hex(4)}"
+    await text.ensure(name)
+    await text.upsert(name, ROWS)
+    await text.refresh(name)
+    yield name
+    await client.indices.delete(index=name)
+
+
+def row(scene: str, transcript: str, *tag_names: str) -> TextRow:
+    return TextRow(f"{scene}:1", "acme", "vid_1", scene, 1, 0, 1000, transcript, tag_names=tag_names)
+
+
+ROWS = (
+    row("stew", "어제 저녁에 김치찌개를 끓였습니다"),
+    row("cat", "길고양이들이 골목에서 울고 있었어요"),
+    row("apart", "김치를 담그고 나서 된장으로 찌개를 만들었다"),
+    row("pay", "비급여 진료는 보험이 안 됩니다"),
+    row("covered", "급여 진료는 보험이 됩니다"),
+    row("happy", "", "웃는 얼굴", "웃음", "미소", "smile", "smiling"),
+    row("sad", "", "슬픈 얼굴", "우는", "눈물", "sad", "crying"),
+    row("seen", "", "길고양이", "고양이", "stray cat"),
+    row("english", "The children walked through the gardens"),
+)
+
+
+async def words(client: AsyncOpenSearch, index: str, analyzer: str, said: str) -> str:
+    answer = await client.indices.analyze(index=index, body={"analyzer": analyzer, "text": said})
+    return " ".join(token["token"] for token in answer["tokens"])
+
+
+async def found(text: OpenSearchText, index: str, query: str, *phrases: str) -> dict[str, tuple[float, float]]:
+    """Return scene -> (coverage, tag score) of rows that hold a word of the query."""
+    (hits,) = await text.search(index, [TextQuery("acme", query, phrases)])
+    return {
+        hit.row_id.removesuffix(":1"): (round(hit.coverage, 2), round(hit.tag_score, 2))
+        for hit in hits
+        if hit.coverage or hit.tag_score
+    }
+
+
+@pytest.mark.parametrize("said", GOLDEN)
+async def test_golden_words(client: AsyncOpenSearch, index: str, said: str) -> None:
+    of_row, of_query = GOLDEN[said]
+    assert await words(client, index, "korean_index", said) == of_row
+    assert await words(client, index, SEARCHED, said) == of_query
+
+
+async def test_every_line_of_the_dictionary_is_read(client: AsyncOpenSearch, index: str) -> None:
+    lines = files("adapters.text").joinpath("dictionary.txt").read_text("utf-8").splitlines()
+    rules = [line.split() for line in lines if not line.startswith("#")]
+    assert rules
+    for word, *parts in rules:
+        assert unicodedata.is_normalized("NFC", word)
+        assert await words(client, index, SEARCHED, word) == " ".join(parts or [word])
+        assert (await words(client, index, "korean_index", word)).split()[0] == word
+
+
+async def test_helping_words_are_not_marked(client: AsyncOpenSearch, index: str) -> None:
+    assert await words(client, index, MARKED, "행복한 사람이 웃고 있어요") == "행복 사람 웃"
+
+
+@pytest.mark.parametrize(
+    ("query", "scenes"),
+    [
+        ("김치찌개", {"stew": 1.0, "apart": 1.0}),
+        ("김치찌개 끓이는 법", {"stew"}),
+        ("끓여요", {"stew": 1.0}),
+        ("고양이가 운다", {"cat": 1.0}),
+        ("고양이가우는장면", {"cat"}),
+        ("비급여", {"pay": 1.0}),
+        ("급여", {"covered": 1.0}),
+        ("garden walks", {"english": 1.0}),
+    ],
+)
+async def test_inflected_compound_and_unspaced_queries(
+    text: OpenSearchText, index: str, query: str, scenes: dict[str, float] | set[str]
+) -> None:
+    covered = {scene: coverage for scene, (coverage, _) in (await found(text, index, query)).items() if coverage}
+    if isinstance(scenes, dict):
+        assert covered == scenes
+    else:
+        assert scenes <= covered.keys()
+        assert next(iter(covered)) in scenes
+
+
+async def test_a_misspelt_word_is_found_but_covers_nothing(text: OpenSearchText, index: str) -> None:
+    (hits,) = await text.search(index, [TextQuery("acme", "길고냥이들이")])
+    assert hits[0].row_id == "cat:1"
+    assert hits[0].bm25 > 0
+
+
+@pytest.mark.parametrize(
+    ("query", "tagged"),
+    [
+        ("웃는 얼굴", {"happy": 1.0}),
+        ("웃고 있는", {"happy"}),
+        ("미소를 짓는", {"happy"}),
+        ("우는 남자", {"sad"}),
+        ("고양이", {"seen": 1.0}),
+        ("길고양이를", {"seen": 1.0}),
+        ("smiles", {"happy": 1.0}),
+        ("cats", {"seen": 1.0}),
+    ],
+)
+async def test_tags_by_inflected_and_compound_queries(
+    text: OpenSearchText, index: str, query: str, tagged: dict[str, float] | set[str]
+) -> None:
+    scores = {scene: score for scene, (_, score) in (await found(text, index, query)).items() if score}
+    best = max(scores.values())
+    assert {scene for scene, score in scores.items() if score == best} == set(tagged)
+    if isinstance(tagged, dict):
+        assert {scene: scores[scene] for scene in tagged} == tagged
+
+
+async def test_a_phrase_may_leave_particles_out_but_not_turn_round(text: OpenSearchText, index: str) -> None:
+    assert set(await found(text, index, "", "김치찌개 끓였습니다")) == {"stew"}
+    assert set(await found(text, index, "", "골목 울고")) == {"cat"}
+    assert set(await found(text, index, "", "저녁에 김치찌개를 끓였습니다")) == {"stew"}
+    assert await found(text, index, "", "울고 골목") == {}
+    assert await found(text, index, "", "찌개 김치") == {}
+
+
+async def test_decomposed_text_is_the_same_text(text: OpenSearchText, index: str) -> None:
+    assert await found(text, index, unicodedata.normalize("NFD", "김치찌개")) == await found(text, index, "김치찌개")
+    phrase = unicodedata.normalize("NFD", "비급여 진료")
+    assert set(await found(text, index, "", phrase)) == {"pay"}
+
+
+@pytest.mark.parametrize(
+    ("query", "transcript", "marked"),
+    [
+        ("김치찌개 끓이는 법", "😀 어제 김치찌개를 끓였습니다", ["김치찌개", "끓였"]),
+        ("고양이", "길고양이들이 👩‍👩‍👧고양이를", ["고양이", "고양이"]),
+        ("우는", "남자가 울고, 여자가 우는데", ["울", "우"]),
+        ("행복한 사람", "안녕하세요 행복했던 사람들", ["행복", "사람"]),
+        ("walks", "They WALK: he walked", ["WALK", "walked"]),
+    ],
+)
+async def test_marks_of_what_means_the_same(
+    text: OpenSearchText, index: str, query: str, transcript: str, marked: list[str]
+) -> None:
+    (ranges,) = await text.highlight(index, query, [transcript])
+    assert [transcript[start:end] for start, end in ranges] == marked
+
+
+async def test_words_met_before_are_not_asked_for_again(text: OpenSearchText, index: str, url: str) -> None:
+    once = await text.highlight(index, "고양이", ["고양이가 웁니다", "그 고양이"])
+    async with OpenSearchText("http://127.0.0.1:1") as unreachable:
+        unreachable._books = text._books
+        assert await unreachable.highlight(index, "고양이", ["그 고양이 웁니다", "고양이가"]) == [[(2, 5)], [(0, 3)]]
+    assert once == [[(0, 3)], [(2, 5)]]
