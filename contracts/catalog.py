@@ -371,8 +371,8 @@ class Catalog(Protocol):
 
     # ---- gateway: people; search ------------------------------------------------------------------
     async def create_person(self, person: Person, call: Idempotency, records: Sequence[Record]) -> Person:
-        """Insert a person and photos, raise the gallery version, outbox. PreconditionFailed (UPLOAD_CLOSED) when an upload
-        was swept, or has served an enrolment before.
+        """Insert a person and photos, raise the gallery version, outbox. PreconditionFailed (UPLOAD_CLOSED) when an
+        upload was swept, or has served an enrolment before.
         """
         ...
 
@@ -389,8 +389,8 @@ class Catalog(Protocol):
     async def delete_person(
         self, tenant_id: str, person_id: str, call: Idempotency, records: Sequence[Record]
     ) -> Sequence[str]:
-        """Erase a person, vectors and matches, and close the photos' uploads, so that they are swept in any case; return
-        the object keys of photos to purge. NotFound.
+        """Erase a person, vectors and matches, and close the photos' uploads, so that they are swept in any case;
+        return the object keys of photos to purge. NotFound.
         """
         ...
 

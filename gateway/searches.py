@@ -21,6 +21,10 @@ MAX_PAGE_SIZE: Final = 200
 MAX_VIDEOS: Final = 100
 MAX_PEOPLE: Final = 10
 _DELIVERIES: Final = frozenset(pb.Delivery.values())
+_CHANNEL_VALUES: Final = MappingProxyType({name: pb.Channel.Value(f"CHANNEL_{name.name}") for name in Channel})
+_QUALITY_VALUES: Final = MappingProxyType(
+    {name: pb.MatchQuality.Value(f"MATCH_QUALITY_{name.name}") for name in MatchQuality}
+)
 _CAUSES: Final[Mapping[Cause, pb.DegradedCause.ValueType]] = MappingProxyType(
     {Cause.LATE: pb.DEGRADED_CAUSE_LATE, Cause.FAILED: pb.DEGRADED_CAUSE_UNAVAILABLE}
 )
@@ -121,12 +125,12 @@ def hits(found: Iterable[Hit]) -> list[pb.SceneHit]:
 
 def channel(name: Channel) -> pb.Channel.ValueType:
     """Return a channel's enum value: they have the same names."""
-    return pb.Channel.Value(f"CHANNEL_{name.name}")
+    return _CHANNEL_VALUES[name]
 
 
 def quality(value: MatchQuality) -> pb.MatchQuality.ValueType:
     """Return a quality's enum value: they have the same names."""
-    return pb.MatchQuality.Value(f"MATCH_QUALITY_{value.name}")
+    return _QUALITY_VALUES[value]
 
 
 def _scene(row: SceneRow) -> scene_pb2.Scene:

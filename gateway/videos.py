@@ -68,9 +68,8 @@ def timestamp(unix_ms: int) -> Timestamp:
 
 def duration(milliseconds: int) -> Duration:
     """Return a length as a message."""
-    message = Duration()
-    message.FromMilliseconds(milliseconds)
-    return message
+    seconds, rest_ms = divmod(milliseconds, 1000)
+    return Duration(seconds=seconds, nanos=rest_ms * 1_000_000)
 
 
 def _stage(run: StageRun, now_ms: int) -> video_pb2.StageStatus:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from deploy.local.environment import environment
@@ -20,6 +21,9 @@ QUICK = {
     "HEIMDEX_ERASURE_WAIT_S": "2",
     "HEIMDEX_COMMIT_GRACE_S": "1",
 }
+
+hypothesis.settings.register_profile("heimdex", deadline=None)  # no test asserts a time
+hypothesis.settings.load_profile("heimdex")
 
 
 def _say(line: str) -> None:

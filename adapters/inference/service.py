@@ -61,8 +61,13 @@ class InferenceService(InferenceServiceServicer):
         self._warm = False
 
     async def warm(self) -> None:
-        """Load the encoders by using them. Raises ModelUnavailable (transient) when weights are missing."""
-        await self._encode([_WARM_UP])
+        """Load the encoders by using them, one after the other: transformers cannot be imported by two threads at once.
+
+        Raises: ModelUnavailable (transient) when weights are missing.
+        """
+        loop = asyncio.get_running_loop()
+        for encode in (self._text.encode_queries, self._vision.encode_queries):
+            await loop.run_in_executor(self._threads, encode, [_WARM_UP])
         self._warm = True
 
     async def close(self) -> None:

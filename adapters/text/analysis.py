@@ -7,7 +7,7 @@ Whoever changes what an analyser does raises ``_TEXT_ANALYSIS`` of ``indexer/sch
 - The stop tags are named, because the default ones delete meaning (비급여 would be 급여). Numbers stay as they are
   written: ``nori_number`` makes 221 of "22일".
 - Punctuation is dropped, else spaces take positions and phrases fail. 韓國 is read as 한국.
-- English words are stemmed, by a dictionary: an algorithm would make new of news, bu of bus. It leaves Korean alone.
+- English words are stemmed, by a dictionary: an algorithm would make "new" of "news". It leaves Korean alone.
 - ``two`` cuts into pairs of letters without regard to spaces: for what is written apart, together or misspelt.
 - Text comes in NFC, or nori makes single letters of it.
 

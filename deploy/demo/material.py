@@ -54,7 +54,7 @@ def prepare(folder: Path, say: Callable[[str], None]) -> Material:
     address, city = folder / f"address-{kind}.mp4", folder / "day-out.mp4"
     films = {
         address: (
-            Shot(portraits["obama2"], 7.5, spoken),
+            Shot(portraits["obama"], 7.5, spoken),
             Shot(pictures / "rocket.jpg", _SHOT_S + 1, (_SPEECH / "speech-en-moon.ogg",)),
             Shot(pictures / "hubble_deep_field.jpg", 4.0),
             Shot(footage / "bikes.mp4", 8.0),
@@ -76,7 +76,7 @@ def prepare(folder: Path, say: Callable[[str], None]) -> Material:
     )
     return Material(
         videos=(address, city),
-        person=("버락 오바마", (portraits["obama"], portraits["obama3"])),
+        person=("버락 오바마", (portraits["obama2"], portraits["obama3"])),
         queries=(
             words,
             ("something seen", "고양이"),
@@ -133,5 +133,5 @@ def _korean() -> list[tuple[Path, str]]:
     return sorted(chosen, key=lambda row: _CLEAR.index(row[0].name))
 
 
-_CLEAR = ("003_0000.wav", "003_0031.wav", "003_0027.wav")
+_CLEAR = ("006_0010.wav", "006_0020.wav", "006_0012.wav")
 """Recordings that a small recogniser gets right, in the order they are spoken."""

@@ -186,15 +186,14 @@ class _Progress:
         starts = self._starts.setdefault(managed.name, set())
         starts.add(managed.started_s)
         if managed.state == "BACKOFF" and len(starts) >= _STARTS:
-            problem = f"{managed.name} ends as soon as it is started"
+            problem = f"{managed.name} {managed.note}"
         elif is_late:
-            problem = f"{managed.name} is not ready after {_READY_TIMEOUT_S} s"
+            why = f" ({managed.note})" if managed.note else ""
+            problem = f"{managed.name} is not ready after {_READY_TIMEOUT_S} s{why}"
         else:
             return
-        why = f" ({managed.note})" if managed.note else ""
-        said = _last_line(self._home, managed.name)
         remedy = f"see `heimdex logs {managed.name}`; `heimdex down` stops the rest"
-        raise DeployError(f"{problem}{why}: {said}", remedy)
+        raise DeployError(f"{problem}: {_last_line(self._home, managed.name)}", remedy)
 
     def _tell(self, name: str, what: str) -> None:
         self._say(f"{name:<14} {what:<8} {time.monotonic() - self._started_s:5.1f} s")

@@ -29,6 +29,7 @@ _START_TIMEOUT_S: Final = 20
 _CALL_TIMEOUT_S: Final = 30
 _POLL_S: Final = 0.1
 _LAST_RANK: Final = 100
+_TOO_QUICK: Final = "Exited too quickly"  # supervisord's words
 _ALIVE_STATES: Final = {"STARTING", "RUNNING", "BACKOFF", "STOPPING"}
 
 WATCHDOG: Final = "watchdog"
@@ -139,7 +140,7 @@ class Supervisor:
                 pid=item["pid"],
                 started_s=float(item["start"]),
                 uptime_s=float(item["now"] - item["start"]) if item["pid"] else 0.0,
-                note=item["spawnerr"] or (f"exit status {item['exitstatus']}" if item["exitstatus"] else ""),
+                note=_note(item),
             )
             for item in answer
         }
@@ -200,6 +201,12 @@ class Supervisor:
         if socket_file is None:
             raise FileNotFoundError(self._place)
         return xmlrpc.client.ServerProxy("http://localhost/RPC2", transport=_SocketTransport(str(socket_file)))
+
+
+def _note(item: dict[str, Any]) -> str:
+    if item["spawnerr"].startswith(_TOO_QUICK):
+        return "ends as soon as it is started"
+    return item["spawnerr"] or (f"exit status {item['exitstatus']}" if item["exitstatus"] else "")
 
 
 def render(home: Home, socket_file: Path, processes: Iterable[Process]) -> str:

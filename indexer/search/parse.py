@@ -90,8 +90,9 @@ def parse(query: str, names: Sequence[tuple[str, str]] = (), *, max_chars: int =
 
 
 def clean(query: str, *, max_chars: int = MAX_QUERY_CHARS) -> str:
-    """Return the query in NFC, white space squeezed; InvalidRequest when it is blank, too long or has control characters
-    that are no white space.
+    """Return the query in NFC, white space squeezed.
+
+    Raises: InvalidRequest (permanent) when it is blank, too long, or has control characters that are no white space.
     """
     text = unicodedata.normalize("NFC", query)
     if len(text) > max_chars:

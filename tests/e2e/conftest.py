@@ -54,7 +54,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, pictures: Path, portraits: d
     make(
         path,
         (
-            Shot(portraits["obama2"], 6, (SPEECH / "speech-en-moon.ogg",)),
+            Shot(portraits["obama"], 6, (SPEECH / "speech-en-moon.ogg",)),
             Shot(pictures / "chelsea.png", 4),
             Shot(pictures / "coffee.png", 5, (SPEECH / "speech-en-soup.ogg",)),
         ),

@@ -6,6 +6,7 @@ Source: SentencePiece's unigram algorithm; a dictionary takes a fifth of the mem
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Mapping, Sequence
 
 from contracts.ports import Float32
@@ -23,11 +24,8 @@ class Unigram:
         self, pieces: Sequence[str], scores: Float32, *, unknown_id: int, characters: Mapping[int, str]
     ) -> None:
         """Take the vocabulary in order of id, and what each character (by code point) is normalised to."""
-        self._pieces = {
-            piece: (index, score)
-            for index, (piece, score) in enumerate(zip(pieces, scores.tolist(), strict=True))
-            if piece and index != unknown_id
-        }
+        self._pieces = {piece: index for index, piece in enumerate(pieces) if piece and index != unknown_id}
+        self._scores = array("f", scores.tolist())  # a quarter million floats in 1 MB
         self._characters = characters
         self._longest = max(map(len, self._pieces))
         self._unknown = unknown_id
@@ -42,9 +40,9 @@ class Unigram:
         for start in range(size):
             base = best[start]
             for end in range(start + 1, min(size, start + self._longest) + 1):
-                known = self._pieces.get(clean[start:end])
-                if known is not None and base + known[1] > best[end]:
-                    best[end], back[end] = base + known[1], (start, known[0])
+                piece = self._pieces.get(clean[start:end])
+                if piece is not None and base + self._scores[piece] > best[end]:
+                    best[end], back[end] = base + self._scores[piece], (start, piece)
             if base + self._unknown_score > best[start + 1]:
                 best[start + 1], back[start + 1] = base + self._unknown_score, (start, self._unknown)
         ids: list[int] = []

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+from prometheus_client import REGISTRY
 
 from adapters.bus.breaker import Breaker
 from adapters.bus.intake import MAX_TRIES, Intake
@@ -16,6 +18,7 @@ from adapters.bus.lease import Leases
 from adapters.bus.runner import MAX_CRASHES, StageRunner
 from adapters.objects.memory import MemoryObjects
 from contracts import codec, flow, ids, plan
+from contracts.delivery import Delivery, Ended
 from contracts.endings import stage_event
 from contracts.errors import DependencyUnavailable, HeimdexError, ModelUnavailable, Rejected
 from contracts.ports import Objects, Record
@@ -104,6 +107,7 @@ class Bench:
         self.objects, self.lease_objects = MemoryObjects(), MemoryObjects()
         self.bus, self.clock = Bus(), VirtualClock()
         self.child = DirectChild(perform)
+        self.watched: list[common_pb2.Outcome.ValueType | None] = []
         self.breaker = Breaker(self.clock)
         self.leases = Leases(self.lease_objects, self.clock, instance_id="slot-0")
         self.runner = StageRunner(
@@ -116,6 +120,7 @@ class Bench:
             slot=asyncio.Semaphore(1),
             deployed=pipeline,
             clock=self.clock,
+            observe=self.observe,
         )
         self.intake = Intake(
             self.stage, self.runner, objects=self.objects, producer=self.bus, clock=self.clock, breaker=self.breaker
@@ -163,6 +168,19 @@ class Bench:
     async def manifest(self) -> manifest_pb2.Manifest:
         body, _ = await self.objects.get(self.key(self.stage.noun))
         return manifest_pb2.Manifest.FromString(body)
+
+    @contextmanager
+    def observe(self, delivery: Delivery) -> Iterator[Ended]:
+        assert delivery.stage is self.stage
+        self.watched.append(None)
+
+        def ended(outcome: common_pb2.Outcome.ValueType) -> None:
+            self.watched[-1] = outcome
+
+        yield ended
+
+    def count(self, series: str, **labels: str) -> float:
+        return REGISTRY.get_sample_value(f"heimdex_{self.stage.noun}_{series}_total", labels) or 0.0
 
     def facts(self) -> list[Record]:
         return self.bus.on(flow.topic_name(self.stage.emits))
@@ -425,6 +443,36 @@ async def test_the_breaker_holds_events_back_instead_of_burying_them() -> None:
     await held
     assert bench.intake.healthy()
     assert (await bench.manifest()).outcome == common_pb2.OUTCOME_OK
+
+
+async def test_work_is_watched_and_its_repetition_is_not(tmp_path: Path) -> None:
+    bench = Bench("scenes", makes(tmp_path))
+    await bench.ready("validate")
+    record = await bench.input_of("validate")
+    await bench.intake.handle(record)
+    await bench.intake.handle(record)
+    assert bench.watched == [common_pb2.OUTCOME_OK]
+
+
+async def test_work_that_fails_is_watched_without_an_ending() -> None:
+    bench = Bench("scenes", raises(Rejected("CORRUPT_VIDEO", "no picture decodes")))
+    await bench.ready("validate")
+    rejected, events = bench.count("endings", outcome="REJECTED"), bench.count("events")
+    await bench.intake.handle(await bench.input_of("validate"))
+    assert bench.watched == [None]
+    assert bench.count("endings", outcome="REJECTED") == rejected + 1
+    assert bench.count("events") == events + 1
+
+
+async def test_retries_endings_and_dead_letters_are_counted() -> None:
+    bench = Bench("scenes", raises(ModelUnavailable("model", "died", reason="CRASHED")))
+    await bench.ready("validate")
+    series = (bench.count("retries"), bench.count("endings", outcome="FAILED"), bench.count("dead_letters"))
+    record = await bench.input_of("validate")
+    await bench.intake.handle(record)
+    await bench.intake.handle(_tried(record, MAX_TRIES - 1))
+    now = (bench.count("retries"), bench.count("endings", outcome="FAILED"), bench.count("dead_letters"))
+    assert [after - before for before, after in zip(series, now, strict=True)] == [1, 1, 1]
 
 
 def _tried(record: Record, times: int) -> Record:

@@ -40,7 +40,7 @@ class Group:
         self._members += 1
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.integration.bus.member",
-            self._kafka, self._prefix, TOPIC, instance, str(file), hold, cwd=ROOT,
+            str(file), self._kafka, self._prefix, TOPIC, instance, hold, cwd=ROOT,
         )  # fmt: skip
         member = Member(process, file)
         self._stack.push_async_callback(member.end, signal.SIGKILL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -47,8 +48,8 @@ class Servers:
         assert done.returncode == 0, done.stdout + done.stderr
         return done
 
-    def cut_short_up(self, how: signal.Signals, *, after: str) -> subprocess.CompletedProcess[str]:
-        """Start the servers, send a signal, as a terminal does, at each line with `after`, and return what was said."""
+    def cut_short_up(self, how: signal.Signals, *, at: str) -> subprocess.CompletedProcess[str]:
+        """Start the servers, signal as a terminal does at each line that `at` matches; return what was said."""
         command, environment = self._command(["up", "--servers-only"]), dict(self.environment)
         with subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0
@@ -57,7 +58,7 @@ class Servers:
             said = []
             for line in starting.stdout:
                 said.append(line)
-                if after in line:
+                if re.match(at, line):
                     os.killpg(starting.pid, how)
         return subprocess.CompletedProcess(command, starting.returncode, "".join(said), "")
 

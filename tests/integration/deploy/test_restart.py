@@ -60,9 +60,9 @@ def restart(running: Servers) -> Restart:
     with socket.create_server(("127.0.0.1", running.port("kafka"))):
         busy = running.run("up", "--servers-only")
     (running.home.logs / "opensearch.log").write_text("x" * 99 + "\n" * (LOG_BYTES - 99))
-    interrupted = running.cut_short_up(signal.SIGINT, after="objects")  # when it is ready, and again when it is stopped
+    interrupted = running.cut_short_up(signal.SIGINT, at="objects +ready|stopping kafka")  # and again while it stops
     left_by_interrupted = running.processes()
-    killed = running.cut_short_up(signal.SIGKILL, after="objects")
+    killed = running.cut_short_up(signal.SIGKILL, at="objects +ready")
     return Restart(
         servers=running,
         down=down,

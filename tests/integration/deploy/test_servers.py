@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from deploy.local import probes
 from deploy.local.process import Process
 from deploy.local.processes import table
 from deploy.local.provision import cache_folder
@@ -113,7 +114,10 @@ def milvus(running: Servers) -> Process:
     return process
 
 
-def test_a_hung_server_is_killed_and_comes_back(running: Servers, milvus: Process) -> None:
+def test_a_hung_server_is_killed_and_comes_back(
+    running: Servers, milvus: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probes, "_TIMEOUT_S", 0.5)
     before, manager, judge = running.managed(milvus.name).pid, Supervisor(running.home), Judge()
     look(running.home, manager, (milvus,), judge)
     os.kill(before, signal.SIGSTOP)

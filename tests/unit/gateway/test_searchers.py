@@ -72,4 +72,4 @@ async def test_a_catalogue_that_hangs_is_not_waited_for() -> None:
         await searchers.active(timeout_s=0.01)
     assert (late.value.dependency, late.value.reason) == ("catalog", "DEADLINE_EXCEEDED")
     catalog.opened.set()
-    assert await searchers.active(timeout_s=1)
+    assert (await searchers.active(timeout_s=1)).generation is catalog.active
