@@ -28,6 +28,7 @@ _REBALANCE_TIMEOUT_S = 60.0
 _MAX_POLL_INTERVAL_S = 10 * 365 * 86_400.0  # client-side only; a member beyond it leaves and never returns: never
 _PROCESSING_TIMEOUT_S = 3_600.0  # Faust only complains; deadlines are the runner's
 _COMMIT_S = 1.0
+_LAST_COMMIT_S = 5.0
 _BUFFER_RECORDS = 16
 _TICK_S = 1.0
 _LOOK_S = 10.0
@@ -184,7 +185,7 @@ class FaustConsumer:
         if app is None:
             return
         with contextlib.suppress(Exception):  # what is not committed comes again
-            async with asyncio.timeout(_PAUSE_S):
+            async with asyncio.timeout(_LAST_COMMIT_S):
                 await app.commit(None)  # Faust's own way out forgets acknowledgements when it rejoins on it
         await app.stop()
 

@@ -55,8 +55,8 @@ def prepare(folder: Path, say: Callable[[str], None]) -> Material:
     films = {
         address: (
             Shot(portraits["obama"], 7.5, spoken),
-            Shot(pictures / "rocket.jpg", _SHOT_S + 1, (_SPEECH / "speech-en-moon.ogg",)),
             Shot(pictures / "hubble_deep_field.jpg", 4.0),
+            Shot(pictures / "motorcycle_left.png", 4.0),
             Shot(footage / "bikes.mp4", 8.0),
         ),
         city: (
@@ -64,7 +64,7 @@ def prepare(folder: Path, say: Callable[[str], None]) -> Material:
             Shot(pictures / "coffee.png", _SHOT_S),
             Shot(footage / "bigbuckbunny.mp4", 5.2),
             Shot(portraits["biden"], _SHOT_S, (_SPEECH / "speech-en-soup.ogg",)),
-            Shot(pictures / "motorcycle_left.png", 4.0),
+            Shot(pictures / "rocket.jpg", _SHOT_S + 1, (_SPEECH / "speech-en-moon.ogg",)),
         ),
     }
     for path, shots in films.items():

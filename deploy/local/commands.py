@@ -13,7 +13,6 @@ import typer
 from deploy.local.failure import DeployError
 
 _EXIT_UNAVAILABLE: Final = 5
-_EXIT_INTERRUPTED: Final = 130  # as shells say it
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 HomeOption = Annotated[
@@ -219,6 +218,3 @@ def _taught() -> Iterator[None]:
     except OSError as error:  # no space, no permission
         typer.echo(f"heimdex: {error}; see `heimdex doctor`", err=True)
         raise typer.Exit(_EXIT_UNAVAILABLE) from error
-    except KeyboardInterrupt as error:
-        typer.echo("heimdex: interrupted; run it again to go on", err=True)
-        raise typer.Exit(_EXIT_INTERRUPTED) from error

