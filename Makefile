@@ -36,7 +36,7 @@ test: setup ## all tests that need nothing special; they start and stop their ow
 
 test-models: ## the production profile's loading code, in .venv-models (2.7 GB of wheels)
 	@deploy/environment.sh .venv-models requirements-production.lock
-	@exec .venv-models/bin/python -m pytest -m models $(ARGS)
+	@exec .venv-models/bin/python -m pytest -m models tests/models $(ARGS)
 
 bench: setup ## measure ingest, search and memory (ARGS="-k search")
 	@exec $(BIN)/python -m pytest -m bench -p no:randomly -s tests/bench $(ARGS)

@@ -1,6 +1,7 @@
 """Ports: the seams between Heimdex and the outside; adapters implement them, tests bring memory forms.
 
-Every port has one conformance suite in ``tests/contract`` that runs on each of its adapters.
+Every port has one conformance suite in ``tests/contract`` (those of models in ``tests/models``: ``test_port_*``) that
+runs on each of its adapters.
 """
 
 from __future__ import annotations

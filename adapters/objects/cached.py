@@ -6,26 +6,24 @@ Four stages read the same video; one of them fetches it. All else goes to the st
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
 import hashlib
-import os
-import shutil
-import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from urllib.parse import quote, unquote
 
+from adapters.objects.folder import BoundedFolder
+from contracts.errors import NotFound, PreconditionFailed
 from contracts.ports import ObjectInfo, Objects, Part, SignedUrl
 
 GIB = 1 << 30
-_SOURCE = "source/original"
-_LOCK_POLL_S = 0.1
+_SOURCE = "/source/original"
 
 
 class CachedObjects:
     """``Objects`` with a host-local cache of uploaded files; processes of a host share the folder.
 
-    Content is pinned by key and ETag, so an entry never goes stale; the least recently used go first.
+    Content is pinned by key and ETag, so an entry never goes stale. The store is asked each time whether the object
+    is still there: only the bytes are kept, and an erased video is not handed out.
     """
 
     def __init__(self, store: Objects, folder: Path, *, max_bytes: int = 4 * GIB, max_age_s: float = 3600.0) -> None:
@@ -33,56 +31,43 @@ class CachedObjects:
 
         Args:
             folder: of the cache; made when it is missing.
-            max_bytes: bound of the whole folder.
-            max_age_s: entries unused for so long go, so that erased videos do not linger.
+            max_bytes: bound of the whole folder; a file for which there is no room is fetched past it.
+            max_age_s: entries unused for so long go when another one comes, so that erased videos do not linger.
         """
         self._store = store
-        self._folder = folder
-        self._max_bytes = max_bytes
-        self._max_age_s = max_age_s
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._folder = BoundedFolder(folder, max_bytes=max_bytes, max_age_s=max_age_s)
 
     async def download(self, key: str, path: Path, *, if_match: str | None = None) -> ObjectInfo:
         """Link the cached file to ``path``, fetching it first where needed. The file must not be written to."""
         if if_match is None or not key.endswith(_SOURCE):
             return await self._store.download(key, path, if_match=if_match)
-        entry = self._entry(key, if_match)
-        async with _alone(entry.with_name(f"{entry.name}.lock")):
-            if not entry.exists():
-                await self._store.download(key, entry, if_match=if_match)
-                entry.chmod(0o400)
-                await self.sweep(keep=entry)
-            os.utime(entry)
-            await asyncio.to_thread(_link, entry, path)
-        return ObjectInfo(key, path.stat().st_size, if_match)
+        info = await self._store.head(key)
+        if info is None:
+            raise NotFound("object", key)
+        if info.etag != if_match:
+            raise PreconditionFailed(f"object {key!r} is not in the state asked for")
+        name = f"{quote(key, safe='')}@{hashlib.sha256(if_match.encode()).hexdigest()[:32]}"
+        async with self._folder.held(name):
+            if await self._there(name, info):
+                await asyncio.to_thread(self._folder.hand_out, name, path)
+                return info
+        return await self._store.download(key, path, if_match=if_match)
+
+    async def _there(self, name: str, info: ObjectInfo) -> bool:
+        """Fetch an entry unless it is there; False when there is no room for it."""
+        file = self._folder.file(name)
+        if await asyncio.to_thread(file.exists):
+            return True
+        if not await asyncio.to_thread(self._folder.reserve, name, info.size_bytes):
+            return False
+        await self._store.download(info.key, file, if_match=info.etag)
+        return True
 
     async def purge(self, prefix: str) -> int:
         """Purge the store, and forget what this host has of it."""
         removed = await self._store.purge(prefix)
-        await asyncio.to_thread(shutil.rmtree, self._folder / _name(prefix), ignore_errors=True)
+        await self._folder.forget(lambda name: unquote(name.rpartition("@")[0]).startswith(prefix))
         return removed
-
-    async def sweep(self, keep: Path | None = None) -> None:
-        """Remove entries that are too old, and the least recently used beyond the bound."""
-        await asyncio.to_thread(self._sweep, keep)
-
-    def _sweep(self, keep: Path | None) -> None:
-        entries = []
-        for path in self._folder.glob("*/*"):
-            with contextlib.suppress(FileNotFoundError):
-                if path.suffix not in {".lock", ".part"}:
-                    entries.append((path.stat().st_mtime, path.stat().st_size, path))
-        total = sum(size for _, size, _ in entries)
-        oldest = time.time() - self._max_age_s
-        for used_at, size, path in sorted(entries):
-            if path != keep and (total > self._max_bytes or used_at < oldest):
-                path.unlink(missing_ok=True)
-                total -= size
-
-    def _entry(self, key: str, etag: str) -> Path:
-        folder = self._folder / _name(key.removesuffix(_SOURCE))
-        folder.mkdir(exist_ok=True, mode=0o700)
-        return folder / _name(etag)
 
     # What follows is the store's.
 
@@ -153,28 +138,3 @@ class CachedObjects:
     async def abort_multipart(self, key: str, multipart_id: str) -> None:
         """As the store."""
         await self._store.abort_multipart(key, multipart_id)
-
-
-def _name(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system
-        shutil.copyfile(source, target)
-
-
-@contextlib.asynccontextmanager
-async def _alone(path: Path) -> AsyncIterator[None]:
-    """Hold a file lock against other coroutines and processes of this host."""
-    with path.open("w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                await asyncio.sleep(_LOCK_POLL_S)
-                continue
-            break
-        yield

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import hashlib
+import hmac
+import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
+from adapters.objects.keys import require_key
 from contracts.errors import NotFound, PreconditionFailed
 from contracts.ports import ObjectInfo, Part, SignedUrl
+
+_OK, _BAD, _FORBIDDEN, _ABSENT, _CONDITION = 200, 400, 403, 404, 412
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +35,10 @@ class _Multipart:
 
 
 class MemoryObjects:
-    """One versioned bucket of one process; every method is atomic within the event loop."""
+    """One versioned bucket of one process; every method takes effect at one moment of the event loop."""
 
     def __init__(self) -> None:
+        self._secret = secrets.token_bytes(16)
         self._versions: dict[str, list[_Version]] = {}
         self._multiparts: dict[str, _Multipart] = {}
         self._opened = 0
@@ -60,6 +68,7 @@ class MemoryObjects:
         if_match: str | None = None,
     ) -> ObjectInfo:
         """Write the whole object, conditionally if asked."""
+        require_key(key)
         there = await self.head(key)
         if (if_none_match and there is not None) or (
             if_match is not None and (there is None or there.etag != if_match)
@@ -70,14 +79,23 @@ class MemoryObjects:
         return _info(key, version)
 
     async def download(self, key: str, path: Path, *, if_match: str | None = None) -> ObjectInfo:
-        """Write the object to ``path``."""
+        """Write the object to ``path`` by way of a file beside it."""
         body, info = await self.get(key, if_match=if_match)
-        path.write_bytes(body)
+        part = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
+
+        def work() -> None:
+            try:
+                part.write_bytes(body)
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
+
+        await asyncio.to_thread(work)
         return info
 
     async def upload(self, path: Path, key: str, *, content_type: str = "application/octet-stream") -> ObjectInfo:
         """Write a file's bytes to ``key``."""
-        return await self.put(key, path.read_bytes(), content_type=content_type)
+        return await self.put(key, await asyncio.to_thread(path.read_bytes), content_type=content_type)
 
     async def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         """Yield every object under ``prefix``, in key order."""
@@ -104,6 +122,7 @@ class MemoryObjects:
 
     async def sign_put(self, key: str, *, ttl_s: int, size_bytes: int, sha256_hex: str, content_type: str) -> SignedUrl:
         """Return a URL for ``send``."""
+        require_key(key)
         headers = {
             "content-length": str(size_bytes),
             "content-type": content_type,
@@ -114,6 +133,7 @@ class MemoryObjects:
 
     async def create_multipart(self, key: str, *, content_type: str) -> str:
         """Open a multipart upload."""
+        require_key(key)
         self._opened += 1
         self._multiparts[f"multipart-{self._opened}"] = _Multipart(key, content_type)
         return f"multipart-{self._opened}"
@@ -145,33 +165,43 @@ class MemoryObjects:
 
     async def abort_multipart(self, key: str, multipart_id: str) -> None:
         """Drop a multipart upload."""
-        self._multiparts.pop(multipart_id, None)
+        with contextlib.suppress(NotFound):
+            self._multipart(key, multipart_id)
+            del self._multiparts[multipart_id]
 
     async def send(self, url: str, method: str, headers: Mapping[str, str], body: bytes) -> int:
         """Answer a presigned request as a store does; return the HTTP status."""
         parts = urlsplit(url)
-        key, query = parts.path.lstrip("/"), {k: v[0] for k, v in parse_qs(parts.query).items()}
-        signed = {k.removeprefix("h-"): v for k, v in query.items() if k.startswith("h-")}
+        signed, _, signature = parts.query.rpartition("&signature=")
+        query = dict(parse_qsl(signed, keep_blank_values=True))
+        wanted = {name.removeprefix("h-"): value for name, value in query.items() if name.startswith("h-")}
         sent = {name.lower(): value for name, value in headers.items()}
-        if method != query["method"] or float(query["expires"]) < time.time():
-            return 403
-        if any(sent.get(name) != value for name, value in signed.items()):
-            return 403
-        if "content-length" in signed and len(body) != int(signed["content-length"]):
-            return 400
-        digest = base64.b64encode(hashlib.sha256(body).digest()).decode()
-        if signed.get("x-amz-checksum-sha256", digest) != digest:
-            return 400
-        if method == "GET":
-            return 404 if await self.head(key) is None else 200
-        if "uploadId" in query:
-            self._multipart(key, query["uploadId"]).parts[int(query["partNumber"])] = body
-            return 200
+        if (
+            not hmac.compare_digest(signature, self._signature(parts.path, signed))
+            or method != query["method"]
+            or float(query["expires"]) < time.time()
+            or any(sent.get(name) != value for name, value in wanted.items())
+        ):
+            return _FORBIDDEN
+        if int(wanted.get("content-length", len(body))) != len(body):
+            return _BAD
+        if wanted.get("x-amz-checksum-sha256", _checksum(body)) != _checksum(body):
+            return _BAD
         try:
-            await self.put(key, body, content_type=signed["content-type"], if_none_match=True)
+            await self._serve(method, unquote(parts.path.lstrip("/")), query, body)
+        except NotFound:
+            return _ABSENT
         except PreconditionFailed:
-            return 412
-        return 200
+            return _CONDITION
+        return _OK
+
+    async def _serve(self, method: str, key: str, query: Mapping[str, str], body: bytes) -> None:
+        if method == "GET":
+            await self.get(key)
+        elif "uploadId" in query:
+            self._multipart(key, query["uploadId"]).parts[int(query["partNumber"])] = body
+        else:
+            await self.put(key, body, content_type=query["h-content-type"], if_none_match=True)
 
     def _newest(self, key: str) -> _Version | None:
         versions = self._versions.get(key)
@@ -183,12 +213,22 @@ class MemoryObjects:
             raise NotFound("multipart upload", key)
         return multipart
 
-    @staticmethod
-    def _sign(method: str, key: str, ttl_s: int, headers: Mapping[str, str], query: Mapping[str, str]) -> SignedUrl:
+    def _sign(
+        self, method: str, key: str, ttl_s: int, headers: Mapping[str, str], query: Mapping[str, str]
+    ) -> SignedUrl:
         expires_s = time.time() + ttl_s
+        path = f"/{quote(key)}"
         values = {"method": method, "expires": str(expires_s), **query}
-        values |= {f"h-{name}": value for name, value in headers.items()}
-        return SignedUrl(f"memory:///{key}?{urlencode(values)}", method, headers, int(expires_s * 1000))
+        signed = urlencode(values | {f"h-{name}": value for name, value in headers.items()})
+        url = f"memory://{path}?{signed}&signature={self._signature(path, signed)}"
+        return SignedUrl(url, method, headers, int(expires_s * 1000))
+
+    def _signature(self, path: str, query: str) -> str:
+        return hmac.digest(self._secret, f"{path}?{query}".encode(), "sha256").hex()
+
+
+def _checksum(body: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(body).digest()).decode()
 
 
 def _etag(body: bytes) -> str:

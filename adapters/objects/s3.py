@@ -10,15 +10,18 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import quote
 
+from adapters.objects.keys import require_key
 from contracts.errors import DependencyUnavailable, HeimdexError, NotFound, PreconditionFailed
 from contracts.ports import ObjectInfo, Part, SignedUrl
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, ObjectIdentifierTypeDef
 
 T = TypeVar("T")
 
@@ -26,8 +29,8 @@ _CHUNK_BYTES = 1 << 20
 _PAGE = 1000  # the most that one list or delete call takes
 _CONFLICT_TRIES = 5
 _CONFLICT_WAIT_S = 0.1
-_ABSENT = frozenset({"404", "NoSuchKey", "NoSuchUpload", "NoSuchBucket", "NotFound"})
-_CONDITION = frozenset({"412", "PreconditionFailed"})
+_ABSENT = frozenset({"404", "NoSuchKey", "NoSuchUpload", "NotFound"})
+_CONDITION = frozenset({"412", "PreconditionFailed", "InvalidPart", "InvalidPartOrder", "EntityTooSmall"})
 _CONFLICT = frozenset({"409", "ConditionalRequestConflict", "OperationAborted"})
 
 
@@ -51,7 +54,6 @@ class S3Connection:
     """Clients and threads of one process; its buckets share them."""
 
     def __init__(self, endpoint: S3Endpoint, *, threads: int = 8) -> None:
-        self._endpoint = endpoint
         self.client = _client(endpoint, endpoint.endpoint, threads)
         self.public = self.client
         if endpoint.public_endpoint != endpoint.endpoint:
@@ -62,9 +64,9 @@ class S3Connection:
         """Return the objects of a bucket."""
         return S3Objects(self, name)
 
-    async def call(self, work: Callable[[], T]) -> T:
-        """Run blocking work in a thread of ours."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+    async def call(self, work: Callable[[], T], *, key: str = "") -> T:
+        """Run blocking work (on ``key``, a prefix or a bucket) in a thread of ours; raise the port's errors."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: _mapped(key, work))
 
     def close(self) -> None:
         """Close clients; calls under way end by themselves."""
@@ -109,6 +111,7 @@ class S3Objects:
         if_match: str | None = None,
     ) -> ObjectInfo:
         """Write the whole object, conditionally if asked."""
+        require_key(key)
         conditions = _if_match(if_match) | ({"IfNoneMatch": "*"} if if_none_match else {})
 
         def work() -> ObjectInfo:
@@ -143,6 +146,7 @@ class S3Objects:
 
     async def upload(self, path: Path, key: str, *, content_type: str = "application/octet-stream") -> ObjectInfo:
         """Write a file's bytes to ``key``."""
+        require_key(key)
 
         def work() -> ObjectInfo:
             with path.open("rb") as file:
@@ -157,9 +161,7 @@ class S3Objects:
         while True:
             page = await self._call(
                 prefix,
-                lambda more=more: self._s3.list_objects_v2(  # type: ignore[misc]  # bound at once
-                    Bucket=self._bucket, Prefix=prefix, MaxKeys=_PAGE, **more
-                ),
+                partial(self._s3.list_objects_v2, Bucket=self._bucket, Prefix=prefix, MaxKeys=_PAGE, **more),
             )
             for entry in page.get("Contents", ()):
                 yield ObjectInfo(entry["Key"], entry["Size"], entry["ETag"].strip('"'))
@@ -181,34 +183,39 @@ class S3Objects:
                 prefix,
                 lambda: self._s3.list_object_versions(Bucket=self._bucket, Prefix=prefix, MaxKeys=_PAGE),
             )
-            versions = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
-            if not versions:
+            versions = page.get("Versions", [])
+            found: list[ObjectIdentifierTypeDef] = [
+                {"Key": each["Key"], "VersionId": each["VersionId"]}
+                for each in (*versions, *page.get("DeleteMarkers", []))
+            ]
+            if not found:
                 return removed
-            await self._delete([{"Key": v["Key"], "VersionId": v["VersionId"]} for v in versions])  # type: ignore[index]
-            removed += len(page.get("Versions", ()))
+            await self._delete(found)
+            removed += len(versions)
 
     async def sign_get(self, key: str, *, ttl_s: int, file_name: str | None = None) -> SignedUrl:
         """Presign a GET."""
         params: dict[str, Any] = {}
         if file_name is not None:
             params["ResponseContentDisposition"] = f"attachment; filename*=UTF-8''{quote(file_name, safe='')}"
-        return await self._sign("get_object", "GET", key, ttl_s, params, {})
+        return await self._sign("get_object", "GET", key, ttl_s=ttl_s, params=params, headers={})
 
     async def sign_put(self, key: str, *, ttl_s: int, size_bytes: int, sha256_hex: str, content_type: str) -> SignedUrl:
         """Presign one single PUT that cannot replace anything and takes exactly the declared bytes."""
+        require_key(key)
         digest = _base64_of(sha256_hex)
         return await self._sign(
             "put_object",
             "PUT",
             key,
-            ttl_s,
-            {
+            ttl_s=ttl_s,
+            params={
                 "ContentLength": size_bytes,
                 "ContentType": content_type,
                 "ChecksumSHA256": digest,
                 "IfNoneMatch": "*",
             },
-            {
+            headers={
                 "content-length": str(size_bytes),
                 "content-type": content_type,
                 "x-amz-checksum-sha256": digest,
@@ -218,6 +225,7 @@ class S3Objects:
 
     async def create_multipart(self, key: str, *, content_type: str) -> str:
         """Open a multipart upload whose parts may carry SHA-256 checksums."""
+        require_key(key)
         answer = await self._call(
             key,
             lambda: self._s3.create_multipart_upload(
@@ -234,7 +242,7 @@ class S3Objects:
         headers = {"content-length": str(size_bytes)}
         if sha256_hex is not None:
             params["ChecksumSHA256"] = headers["x-amz-checksum-sha256"] = _base64_of(sha256_hex)
-        return await self._sign("upload_part", "PUT", key, ttl_s, params, headers)
+        return await self._sign("upload_part", "PUT", key, ttl_s=ttl_s, params=params, headers=headers)
 
     async def list_parts(self, key: str, multipart_id: str) -> Sequence[Part]:
         """Return received parts in order of number."""
@@ -246,9 +254,9 @@ class S3Objects:
     async def complete_multipart(self, key: str, multipart_id: str, parts: Sequence[Part]) -> ObjectInfo:
         """Join the parts; the store compares their checksums with those it received."""
         received = {part["PartNumber"]: part for part in await self._parts(key, multipart_id)}
-        chosen: list[dict[str, Any]] = []
+        chosen: list[CompletedPartTypeDef] = []
         for part in parts:
-            entry: dict[str, Any] = {"PartNumber": part.number, "ETag": f'"{part.etag}"'}
+            entry: CompletedPartTypeDef = {"PartNumber": part.number, "ETag": f'"{part.etag}"'}
             checksum = received.get(part.number, {}).get("ChecksumSHA256")
             if checksum:
                 entry["ChecksumSHA256"] = checksum
@@ -259,7 +267,7 @@ class S3Objects:
                 Bucket=self._bucket,
                 Key=key,
                 UploadId=multipart_id,
-                MultipartUpload={"Parts": chosen},  # type: ignore[typeddict-item]
+                MultipartUpload={"Parts": chosen},
             ),
         )
         info = await self.head(key)
@@ -282,7 +290,8 @@ class S3Objects:
         while True:
             page = await self._call(
                 key,
-                lambda: self._s3.list_parts(
+                partial(
+                    self._s3.list_parts,
                     Bucket=self._bucket,
                     Key=key,
                     UploadId=multipart_id,
@@ -298,10 +307,7 @@ class S3Objects:
         more: dict[str, Any] = {}
         while True:
             page = await self._call(
-                prefix,
-                lambda more=more: self._s3.list_multipart_uploads(  # type: ignore[misc]  # bound at once
-                    Bucket=self._bucket, Prefix=prefix, **more
-                ),
+                prefix, partial(self._s3.list_multipart_uploads, Bucket=self._bucket, Prefix=prefix, **more)
             )
             for upload in page.get("Uploads", ()):
                 await self.abort_multipart(upload["Key"], upload["UploadId"])
@@ -309,20 +315,24 @@ class S3Objects:
                 return
             more = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
-    async def _delete(self, objects: Sequence[Mapping[str, str]]) -> None:
+    async def _delete(self, objects: Sequence[ObjectIdentifierTypeDef]) -> None:
         answer = await self._call(
             "",
-            lambda: self._s3.delete_objects(
-                Bucket=self._bucket,
-                Delete={"Objects": list(objects), "Quiet": True},  # type: ignore[typeddict-item]
-            ),
+            lambda: self._s3.delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True}),
         )
         for error in answer.get("Errors", ()):
             if error.get("Code") not in _ABSENT:
                 raise DependencyUnavailable("objects", f"cannot delete {error.get('Key')!r}: {error.get('Code')}")
 
     async def _sign(
-        self, operation: str, method: str, key: str, ttl_s: int, params: Mapping[str, Any], headers: Mapping[str, str]
+        self,
+        operation: str,
+        method: str,
+        key: str,
+        *,
+        ttl_s: int,
+        params: Mapping[str, Any],
+        headers: Mapping[str, str],
     ) -> SignedUrl:
         expires_at_ms = (int(time.time()) + ttl_s) * 1000
         url = await self._call(
@@ -334,14 +344,14 @@ class S3Objects:
         return SignedUrl(url, method, headers, expires_at_ms)
 
     async def _call(self, key: str, work: Callable[[], T]) -> T:
-        return await self._connection.call(lambda: _mapped(key, work))
+        return await self._connection.call(work, key=key)
 
 
 def _client(endpoint: S3Endpoint, url: str, connections: int) -> S3Client:
     import boto3
     from botocore.config import Config
 
-    return boto3.client(
+    client: S3Client = boto3.client(
         "s3",
         endpoint_url=url,
         region_name=endpoint.region,
@@ -358,6 +368,7 @@ def _client(endpoint: S3Endpoint, url: str, connections: int) -> S3Client:
             response_checksum_validation="when_required",
         ),
     )
+    return client
 
 
 def _mapped(key: str, work: Callable[[], T]) -> T:

@@ -41,7 +41,8 @@ async def run(task: Task) -> Timing:
     metadata = (("authorization", f"Bearer {task.token}"),)
     delivery = pb.DELIVERY_PROGRESSIVE if task.progressive else pb.DELIVERY_FINAL_ONLY
     async with grpc.aio.insecure_channel(task.endpoint) as channel:
-        await channel.channel_ready()
+        async with asyncio.timeout(TIMEOUT_S):
+            await channel.channel_ready()
         stub = SearchServiceStub(channel)
 
         async def ask(query: str) -> Answered:

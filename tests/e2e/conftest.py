@@ -66,13 +66,13 @@ def story(tmp_path_factory: pytest.TempPathFactory, pictures: Path, portraits: d
 def distractors(
     tmp_path_factory: pytest.TempPathFactory, pictures: Path, footage: Path, portraits: dict[str, Path]
 ) -> Path:
-    """Fifty-two scenes of other things: near-miss pictures, another man, another speaker."""
+    """More than fifty scenes of other things: near-miss pictures, another man, another speaker."""
     names = (
         "rocket.jpg", "motorcycle_left.png", "brick.png", "coins.png", "page.png", "grass.png", "camera.png",
         "hubble_deep_field.jpg", "gravel.png", "clock_motion.png", "retina.jpg", "text.png", "moon.png",
     )  # fmt: skip
     shots: list[Shot] = []
-    for turn in range(4):
+    for turn in range(5):
         shots += [Shot(pictures / name, 1.2) for name in names[turn:] + names[:turn]]
     shots[5] = Shot(portraits["biden"], 5.5, (SPEECH / "speech-en-sales.ogg",))
     shots[31] = Shot(pictures / "horse.png", 4.5, (SPEECH / "speech-en-cat.ogg",))

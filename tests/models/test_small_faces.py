@@ -81,6 +81,32 @@ def test_a_small_face_is_found_but_like_nobody(yunet: Path, portrait: Portrait) 
     assert faces.similarity(face.vector[None], face.vector[None]).max() >= 0  # defined
 
 
+def test_a_face_that_fills_a_large_picture_is_found(faces: FaceModel, portrait: Portrait) -> None:
+    """The detectors were trained on smaller faces; people enrol with close-ups."""
+    import cv2
+
+    image = portrait("obama")
+    x, y, width, height = (round(side) for side in faces.find(image)[0].box)
+    around = image[max(0, y - height // 4) : y + 5 * height // 4, max(0, x - width // 3) : x + 4 * width // 3]
+    scale = 1600 / max(around.shape[:2])
+    close: UInt8 = np.asarray(cv2.resize(around, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC), np.uint8)
+    (face,) = faces.find(close)
+    assert min(face.box[2:]) > 600
+    assert faces.similarity(face.vector[None], faces.find(portrait("obama2"))[0].vector[None])[0, 0] > 0.7
+
+
+def test_boxes_of_both_detectors_are_alike(yunet: Path, portrait: Portrait) -> None:
+    """So affect, sharpness and the least size mean the same with each."""
+    by_hog = profiles.face_detector("small", ModelSettings())
+    by_yunet = profiles.face_detector("small", ModelSettings(faces_model=yunet))
+    for name in (*OBAMA, *BIDEN):
+        ((x, y, width, height),), ((left, top, wide, high),) = by_hog(portrait(name)), by_yunet(portrait(name))
+        common = max(0.0, min(x + width, left + wide) - max(x, left)) * max(
+            0.0, min(y + height, top + high) - max(y, top)
+        )
+        assert common / (width * height + wide * high - common) > 0.6
+
+
 def test_no_face_no_entry(faces: FaceModel) -> None:
     assert faces.find(np.full((240, 320, 3), 128, np.uint8)) == ()
     assert faces.find(np.full((3, 2, 3), 128, np.uint8)) == ()

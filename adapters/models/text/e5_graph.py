@@ -83,8 +83,9 @@ class _Graph:
         at = self._norm("SkipLayerNormalization", [out, at], f"{name}.aln", bias=f"{name}.ao.b")
         inner = self._product(at, f"{name}.fi", [f"{name}.fi"], hidden)
         inner = self._node("BiasGelu", [inner, self._vector(f"{name}.fi.b")], domain=_FUSED)
-        out = self._product(inner, f"{name}.fo", [f"{name}.fo"], feed_forward)
-        return self._norm("SkipLayerNormalization", [out, at], f"{name}.oln", bias=f"{name}.fo.b")
+        last = f"{name}.fo"  # codespell:ignore fo
+        out = self._product(inner, last, [last], feed_forward)
+        return self._norm("SkipLayerNormalization", [out, at], f"{name}.oln", bias=f"{last}.b")
 
     def _attention(self, joined: str) -> str:
         """Spread tokens into one row a text, attend within the row, gather them again."""
