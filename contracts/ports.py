@@ -93,7 +93,10 @@ class Objects(Protocol):
         ...
 
     async def delete(self, keys: Sequence[str]) -> None:
-        """Remove the newest form of each key; absent keys are no error."""
+        """Remove the newest form of each key; absent keys are no error.
+
+        To a later conditional write some stores still show what was removed: purge what is to be written anew.
+        """
         ...
 
     async def purge(self, prefix: str) -> int:
@@ -110,8 +113,8 @@ class Objects(Protocol):
         """Presign one single PUT: If-None-Match: *, Content-Length, Content-Type and SHA-256 are signed in."""
         ...
 
-    async def create_multipart(self, key: str, *, content_type: str) -> str:
-        """Open a multipart upload; return its id."""
+    async def create_multipart(self, key: str, *, content_type: str, checksums: bool = True) -> str:
+        """Open a multipart upload; return its id. ``checksums``: whether every part comes with its SHA-256, or none."""
         ...
 
     async def sign_part(

@@ -80,7 +80,7 @@ class Completion:
             raise _incomplete("the bytes have not arrived: PUT them first", upload, 0)
         if stored.size_bytes != upload.size_bytes:
             # A PUT takes nothing where something is: what is wrong must go, for the right bytes to come.
-            await self._objects.delete([upload.object_key])
+            await self._objects.purge(upload.object_key)
             raise _mismatch(upload, stored.size_bytes)
         return stored
 

@@ -188,7 +188,9 @@ class UploadService(UploadServiceServicer):
         """Insert an upload, its multipart upload opened before; dropped again when another call was first."""
         if not upload.part_size_bytes:
             return await self._catalog.create_upload(upload, call, allow_duplicate=allow_duplicate)
-        multipart_id = await self._objects.create_multipart(upload.object_key, content_type=upload.content_type)
+        multipart_id = await self._objects.create_multipart(
+            upload.object_key, content_type=upload.content_type, checksums=bool(upload.part_sha256)
+        )
         wanted = replace(upload, multipart_id=multipart_id)
         try:
             opened = await self._catalog.create_upload(wanted, call, allow_duplicate=allow_duplicate)

@@ -115,9 +115,9 @@ class CachedObjects:
             key, ttl_s=ttl_s, size_bytes=size_bytes, sha256_hex=sha256_hex, content_type=content_type
         )
 
-    async def create_multipart(self, key: str, *, content_type: str) -> str:
+    async def create_multipart(self, key: str, *, content_type: str, checksums: bool = True) -> str:
         """As the store."""
-        return await self._store.create_multipart(key, content_type=content_type)
+        return await self._store.create_multipart(key, content_type=content_type, checksums=checksums)
 
     async def sign_part(
         self, key: str, multipart_id: str, number: int, *, ttl_s: int, size_bytes: int, sha256_hex: str | None

@@ -31,6 +31,7 @@ class _Version:
 class _Multipart:
     key: str
     content_type: str
+    checksums: bool
     parts: dict[int, bytes] = field(default_factory=dict)
 
 
@@ -131,11 +132,11 @@ class MemoryObjects:
         }
         return self._sign("PUT", key, ttl_s, headers, {})
 
-    async def create_multipart(self, key: str, *, content_type: str) -> str:
+    async def create_multipart(self, key: str, *, content_type: str, checksums: bool = True) -> str:
         """Open a multipart upload."""
         require_key(key)
         self._opened += 1
-        self._multiparts[f"multipart-{self._opened}"] = _Multipart(key, content_type)
+        self._multiparts[f"multipart-{self._opened}"] = _Multipart(key, content_type, checksums)
         return f"multipart-{self._opened}"
 
     async def sign_part(
@@ -183,9 +184,11 @@ class MemoryObjects:
             or any(sent.get(name) != value for name, value in wanted.items())
         ):
             return _FORBIDDEN
-        if int(wanted.get("content-length", len(body))) != len(body):
-            return _BAD
-        if wanted.get("x-amz-checksum-sha256", _checksum(body)) != _checksum(body):
+        if (
+            int(wanted.get("content-length", len(body))) != len(body)
+            or wanted.get("x-amz-checksum-sha256", _checksum(body)) != _checksum(body)
+            or ("uploadId" in query and not self._as_declared(query["uploadId"], wanted))
+        ):
             return _BAD
         try:
             await self._serve(method, unquote(parts.path.lstrip("/")), query, body)
@@ -194,6 +197,10 @@ class MemoryObjects:
         except PreconditionFailed:
             return _CONDITION
         return _OK
+
+    def _as_declared(self, multipart_id: str, headers: Mapping[str, str]) -> bool:
+        multipart = self._multiparts.get(multipart_id)
+        return multipart is None or multipart.checksums == ("x-amz-checksum-sha256" in headers)
 
     async def _serve(self, method: str, key: str, query: Mapping[str, str], body: bytes) -> None:
         if method == "GET":

@@ -223,13 +223,14 @@ class S3Objects:
             },
         )
 
-    async def create_multipart(self, key: str, *, content_type: str) -> str:
-        """Open a multipart upload whose parts may carry SHA-256 checksums."""
+    async def create_multipart(self, key: str, *, content_type: str, checksums: bool = True) -> str:
+        """Open a multipart upload. A store takes no part other than declared here: with its checksum, or without."""
         require_key(key)
+        declared: dict[str, Any] = {"ChecksumAlgorithm": "SHA256"} if checksums else {}
         answer = await self._call(
             key,
             lambda: self._s3.create_multipart_upload(
-                Bucket=self._bucket, Key=key, ContentType=content_type, ChecksumAlgorithm="SHA256"
+                Bucket=self._bucket, Key=key, ContentType=content_type, **declared
             ),
         )
         return answer["UploadId"]

@@ -170,7 +170,7 @@ async def test_put_over_an_etag(place: Place) -> None:
 
 async def test_put_over_the_etag_of_nothing(place: Place) -> None:
     old = await place.objects.put("gone", b"1")
-    await place.objects.delete(["gone"])
+    await place.objects.purge("gone")
     for key in ("gone", "never"):
         with pytest.raises(PreconditionFailed):
             await place.objects.put(key, b"2", if_match=old.etag)
@@ -292,8 +292,18 @@ async def test_delete_some_there_and_some_not(place: Place) -> None:
 async def test_what_was_deleted_may_come_again(place: Place) -> None:
     await place.objects.put("key", b"1")
     await place.objects.delete(["key"])
-    await place.objects.put("key", b"2", if_none_match=True)
+    await place.objects.put("key", b"2")
     assert (await place.objects.get("key"))[0] == b"2"
+
+
+async def test_what_was_purged_may_come_again_as_if_it_had_never_been(place: Place) -> None:
+    await place.objects.put("key", b"1")
+    await place.objects.delete(["key"])
+    await place.objects.purge("key")
+    assert await place.send(await place.put_url("key", b"2"), b"2") == 200
+    await place.objects.purge("key")
+    await place.objects.put("key", b"3", if_none_match=True)
+    assert (await place.objects.get("key"))[0] == b"3"
 
 
 async def test_purge_takes_versions_markers_and_open_uploads(place: Place) -> None:
@@ -437,10 +447,11 @@ async def test_a_multipart_is_completed_once(place: Place) -> None:
     assert (await place.objects.get("key"))[0] == b"only"
 
 
-async def test_a_part_may_be_sent_again_and_without_checksum(place: Place) -> None:
-    multipart_id = await place.objects.create_multipart("key", content_type=CONTENT_TYPE)
-    assert await place.put_part("key", multipart_id, 1, b"draft") == 200
-    assert await place.put_part("key", multipart_id, 1, b"final cut", checked=False) == 200
+@pytest.mark.parametrize("checked", [True, False], ids=["with-checksums", "without"])
+async def test_a_part_may_be_sent_again(place: Place, checked: bool) -> None:  # noqa: FBT001  # a parameter of the test
+    multipart_id = await place.objects.create_multipart("key", content_type=CONTENT_TYPE, checksums=checked)
+    assert await place.put_part("key", multipart_id, 1, b"draft", checked=checked) == 200
+    assert await place.put_part("key", multipart_id, 1, b"final cut", checked=checked) == 200
     parts = await place.objects.list_parts("key", multipart_id)
     assert [(part.number, part.size_bytes) for part in parts] == [(1, 9)]
     await place.objects.complete_multipart("key", multipart_id, parts)
@@ -454,6 +465,7 @@ async def test_a_part_takes_only_what_was_declared(place: Place) -> None:
     assert await place.send(signed, b"films", content_length="5") == 403
     assert await place.send(signed, b"film", x_amz_checksum_sha256=None) == 403
     assert await place.send(signed, b"tape") == 400
+    assert await place.put_part("key", multipart_id, 1, b"film", checked=False) == 400
     assert await place.send(signed, b"film", url=signed.url.replace("partNumber=1", "partNumber=2")) == 403
     assert await place.objects.list_parts("key", multipart_id) == []
 

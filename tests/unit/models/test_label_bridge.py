@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from adapters.models.vision.label_bridge import image_vector, tags, unit, vectors_file, version
+from adapters.models.text.use import unit
+from adapters.models.vision.label_bridge import image_vector, tags, vectors_file, version
 from adapters.models.vision.labels import labels
 from contracts.ports import Float32
 
