@@ -20,7 +20,7 @@ from adapters.models.faces.image import Box
 from adapters.models.settings import ModelSettings
 from adapters.models.speech import fake as fake_speech
 from adapters.models.speech import faster_whisper as whisper
-from adapters.models.text import bge_m3, e5, e5_use, use
+from adapters.models.text import bge_m3, e5
 from adapters.models.text import fake as fake_text
 from adapters.models.vision import fake as fake_vision
 from adapters.models.vision import label_bridge, siglip2
@@ -80,11 +80,8 @@ TABLE: Mapping[str, Profile] = MappingProxyType(
                 lambda _: whisper.BASE.version(whisper.compute_type("cpu")),
                 lambda s: whisper.FasterWhisper(whisper.BASE, s.models_dir, device="cpu", threads=s.threads),
             ),
-            text=Entry(
-                lambda _: e5_use.VERSION,
-                lambda s: e5_use.E5Use(e5.E5(s.models_dir, threads=s.threads), use.sentence_encoder()),
-            ),
-            text_dim=e5_use.DIM,
+            text=Entry(lambda _: e5.VERSION, lambda s: e5.E5(s.models_dir, threads=s.threads)),
+            text_dim=384,
             vision=Entry(
                 lambda _: label_bridge.version(),
                 lambda s: label_bridge.LabelBridge(s.models_dir, threads=s.threads),

@@ -16,7 +16,7 @@ from adapters.models.weights import Maker, in_folder, loading, running
 from contracts.ports import Float32, Progress, Transcript, Utterance, Word
 
 RATE_HZ = 16_000
-DECODING = "beam5-vad-words.1"
+DECODING = "beam5-vad-words.2"
 """Names the settings below; raise it when one of them changes."""
 
 _BEAM = 5
@@ -120,6 +120,7 @@ class FasterWhisper:
         segments, info = self._load().transcribe(
             samples,
             language=language,
+            multilingual=language is None,  # asked for again every 30 s: an English opening is not to cost the Korean
             beam_size=_BEAM,
             condition_on_previous_text=False,
             vad_filter=True,

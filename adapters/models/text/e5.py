@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from adapters.models.text.unigram import Unigram
 from adapters.models.weights import in_folder, in_package, loading, running
 from contracts.ports import Float32
 
-VERSION = "e5-small-q4-int8rows.1"
+VERSION = "e5-small-q4-int8rows-centred.1"
 FILE = "e5-small-int8rows.onnx"
 
 _DIM = 384
@@ -25,7 +27,11 @@ _MAX_TOKENS = 512  # of one run. Source: measured; twice as many cost a tenth mo
 class E5:
     """Text encoder of the small profile; safe from several threads (one call at a time). Load is lazy.
 
-    Cosines of unrelated Korean texts lie in 0.73-0.81, right pairs in 0.84-0.94: rank by them, never threshold them.
+    E5's vectors lie in a narrow cone, one a language: unrelated Korean texts have cosines of 0.73-0.81, and a question
+    is nearer to anything in its own language than to its answer in another. So each vector is taken from the mean of
+    its language, and of queries or passages, before it gets its length: then unrelated texts lie below 0.2 in and
+    between languages. Source: ``heimdex eval`` on the project's scenes; held out, nDCG@10 of meaning alone rises from
+    .696 to .776, of Korean queries for English speech from .105 to .844.
     """
 
     def __init__(self, models_dir: Path, *, threads: int) -> None:
@@ -51,13 +57,13 @@ class E5:
 
         Raises: ModelUnavailable (transient) when weights are missing or the runtime failed.
         """
-        return self._encode([f"passage: {text}" for text in texts])
+        return self._encode("passage", texts)
 
     def encode_queries(self, texts: Sequence[str]) -> Float32:
         """As ``encode_passages``, with the prefix of queries."""
-        return self._encode([f"query: {text}" for text in texts])
+        return self._encode("query", texts)
 
-    def _encode(self, texts: Sequence[str]) -> Float32:
+    def _encode(self, kind: Literal["query", "passage"], texts: Sequence[str]) -> Float32:
         if not texts:
             return np.empty((0, _DIM), np.float32)
         with self._lock:
@@ -65,7 +71,38 @@ class E5:
                 with loading("text"):
                     self._network = _Network(self._models_dir, self._threads)
             with running("text"):
-                return self._network.encode(texts)
+                vectors = self._network.encode([f"{kind}: {text}" for text in texts])
+        return centred(vectors, korean_shares(texts), _means()[f"{kind}_ko"], _means()[f"{kind}_en"])
+
+
+def korean_shares(texts: Sequence[str]) -> Float32:
+    """Return the share of Hangul among the letters of each text, float32 (n,), [0, 1]; half where there are none."""
+    shares = []
+    for text in texts:
+        hangul = sum("\uac00" <= char <= "\ud7a3" for char in text)
+        letters = hangul + sum(char.isascii() and char.isalpha() for char in text)
+        shares.append(hangul / letters if letters else 0.5)
+    return np.array(shares, np.float32)
+
+
+def centred(vectors: Float32, korean: Float32, mean_korean: Float32, mean_other: Float32) -> Float32:
+    """Return ``vectors`` (n, dim) less the mean of each one's language, L2-normalised.
+
+    Args:
+        korean: (n,), share of Korean, [0, 1]; a mixed text has a mixed mean.
+        mean_korean: (dim,).
+        mean_other: (dim,).
+    """
+    moved = vectors - (korean[:, None] * mean_korean + (1.0 - korean)[:, None] * mean_other)
+    made: Float32 = moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-9)
+    return made.astype(np.float32)
+
+
+@cache
+def _means() -> dict[str, Float32]:
+    """Return the mean vectors: ``query`` or ``passage``, ``ko`` or ``en``, each (384,), of the project's scenes."""
+    with files(__package__).joinpath("e5_means.npz").open("rb") as file, np.load(file) as means:
+        return {name: means[name] for name in means.files}
 
 
 class _Network:

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from adapters.models.text.use import sentence_encoder, unit
 from adapters.models.vision.efficientnet import EfficientNetLite0
 from adapters.models.vision.labels import kinds, labels
+from adapters.models.vision.sentences import sentence_encoder, unit
 from adapters.models.weights import in_folder, loading, running
 from contracts.ports import Float32, Tag, UInt8
 

@@ -1,7 +1,7 @@
 """Reader: a process that downloads one object through the cache; its store notes each fetch and waits for leave.
 
-Usage: reader.py CACHE TARGET KEY NOTES LEAVE: NOTES gets a byte a fetch, once half of the bytes are on the disk; a fetch
-ends when the file LEAVE is there.
+Usage: reader.py CACHE TARGET KEY NOTES LEAVE: NOTES gets a byte a fetch, once half of the bytes are on the disk;
+a fetch ends when the file LEAVE is there. TARGET.started tells that the reader is about to ask.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Slow(MemoryObjects):
         path.with_name(f".{path.name}.half.part").write_bytes(BODY[: len(BODY) // 2])
         with self._notes.open("ab") as notes:
             notes.write(b".")
-        while not self._leave.exists():
+        while not self._leave.exists():  # noqa: ASYNC110  # another process makes it
             await asyncio.sleep(0.02)
         path.with_name(f".{path.name}.half.part").unlink()
         return await super().download(key, path, if_match=if_match)
@@ -38,6 +38,7 @@ async def read(cache: Path, target: Path, key: str, notes: Path, leave: Path) ->
     """Download the object once."""
     store = Slow(notes, leave)
     info = await store.put(key, BODY)
+    target.with_suffix(".started").touch()
     await CachedObjects(store, cache, max_bytes=4 * len(BODY)).download(key, target, if_match=info.etag)
 
 

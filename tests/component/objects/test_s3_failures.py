@@ -35,6 +35,10 @@ def away() -> Iterator[S3Connection]:
             yield connection
 
 
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 async def listed(objects: S3Objects) -> None:
     async for _ in objects.list(""):
         pass
@@ -62,7 +66,7 @@ async def test_a_store_that_is_away(away: S3Connection, tmp_path: Path, call: st
     with pytest.raises(DependencyUnavailable) as caught:
         await CALLS[call](away.bucket("bucket"), tmp_path)
     assert caught.value.dependency == "objects"
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert names(tmp_path) == ["file"]
 
 
 async def test_buckets_of_a_store_that_is_away(away: S3Connection) -> None:
@@ -106,7 +110,7 @@ async def test_a_body_that_breaks_off(tmp_path: Path) -> None:
                 await objects.download("key", tmp_path / "target")
             with pytest.raises(DependencyUnavailable):
                 await objects.get("key")
-    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+    assert names(tmp_path) == ["target"]
     assert (tmp_path / "target").read_bytes() == b"old"
 
 

@@ -50,7 +50,7 @@ async def test_a_film_is_understood(small: ModelSettings, tmp_path: Path) -> Non
     assert "고양이" in {name for tag in cat.scene.tags for name in tag.names}
     assert "웃는 얼굴" in {name for tag in astronaut.scene.tags for name in tag.names}
     assert (cat.scene.face_frame_count, astronaut.scene.face_frame_count) == (0, 3)
-    assert len(cat.text_vector) == 4 * 896
+    assert len(cat.text_vector) == 4 * 384
     assert not astronaut.text_vector
     for record in sidecar.scenes:
         vector = np.frombuffer(record.vision_vector, "<f4")

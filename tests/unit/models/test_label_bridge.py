@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from adapters.models.text.use import unit
 from adapters.models.vision.label_bridge import image_vector, tags, vectors_file, version
 from adapters.models.vision.labels import labels
+from adapters.models.vision.sentences import unit
 from contracts.ports import Float32
 
 INDEX = {label.id: index for index, label in enumerate(labels())}

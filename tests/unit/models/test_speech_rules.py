@@ -58,5 +58,5 @@ def test_a_word_without_length_still_has_one() -> None:
 
 
 def test_versions_name_precision() -> None:
-    assert BASE.version(compute_type("cpu")) == "whisper-base-int8-beam5-vad-words.1"
-    assert TURBO.version(compute_type("cuda")) == "whisper-large-v3-turbo-float16-beam5-vad-words.1"
+    assert BASE.version(compute_type("cpu")) == "whisper-base-int8-beam5-vad-words.2"
+    assert TURBO.version(compute_type("cuda")) == "whisper-large-v3-turbo-float16-beam5-vad-words.2"

@@ -17,10 +17,7 @@ DIM = 512
 
 
 class SentenceEncoder:
-    """Safe from several threads (one call at a time). Load is lazy.
-
-    Cosines of unrelated texts lie about 0, also across languages: what E5 lacks.
-    """
+    """Safe from several threads (one call at a time). Load is lazy."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -48,7 +45,7 @@ class SentenceEncoder:
 
 @cache
 def sentence_encoder() -> SentenceEncoder:
-    """Return the process's encoder: texts and pictures share its 150 MB."""
+    """Return the process's encoder."""
     return SentenceEncoder()
 
 
