@@ -31,10 +31,10 @@ pytestmark = pytest.mark.bench
 _SECONDS = 180.0
 
 
-def test_ingest_against_its_bare_calls(stack: Stack, client: Client, film: Film) -> None:
+def test_ingest_against_its_bare_calls(stack: Stack, client: Client, tenant: str, film: Film) -> None:
     path = film.of(_SECONDS)
-    cold = ingest_timed(client, path)
-    warm = ingest_timed(client, path, again=True)
+    cold = ingest_timed(stack, client, tenant, path)
+    warm = ingest_timed(stack, client, tenant, path, again=True)
     scenes = list(client.list_scenes(warm.video.video_id))
     calls = _bare(stack, path, scenes)
 

