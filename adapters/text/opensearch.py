@@ -34,7 +34,7 @@ _WRITE_S = 60.0
 _MAX_ROWS = 500  # of one bulk call
 _ERASE_TRIES = 5
 
-_NOT_FOUND, _CONFLICT = 404, 409
+_NOT_FOUND, _CONFLICT, _UNAVAILABLE = 404, 409, 503
 _HEALED_BY_TIME = frozenset({401, 403, 408, 429, 500, 502, 503, 504})
 
 
@@ -164,6 +164,11 @@ class OpenSearchText:
                 return
         raise DependencyUnavailable("opensearch", "rows of the video are being written")
 
+    async def drop(self, index: str) -> None:
+        """Remove an index with all that is in it; absent is no error."""
+        with suppress(Absent):
+            await self._call(lambda client: client.indices.delete(index=index, params={"request_timeout": _WRITE_S}))
+
     async def count(self, index: str, tenant_id: str, video_id: str | None = None) -> int:
         """Return how many rows are searchable."""
         scope = ask.of_video(tenant_id, () if video_id is None else (video_id,))
@@ -270,7 +275,9 @@ def _check(part: dict[str, Any]) -> None:
     """Raise the error that a part of an answer may be."""
     error = part.get("error")
     if error is not None:
-        raise _typed(part.get("status", _NOT_FOUND), error["type"])
+        # An error of term vectors has no status: it is of a shard that is not there yet, unless there is no index.
+        status = _NOT_FOUND if error["type"] == "index_not_found_exception" else _UNAVAILABLE
+        raise _typed(part.get("status", status), error["type"])
 
 
 def _typed(status: object, kind: object) -> HeimdexError:

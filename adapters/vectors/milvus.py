@@ -153,6 +153,12 @@ class MilvusVectors:
         """Remove every row of a video."""
         await self._delete(collection, tenant_id, within(tenant_id, video_ids=[video_id]))
 
+    async def drop(self, collection: str) -> None:
+        """Remove a collection with all that is in it; absent is no error."""
+        self._recall.forget()
+        with suppress(Absent):
+            await self._link.call(_WRITE_S, lambda server: server.client.drop_collection(collection, **RETRY))
+
     async def count(self, collection: str, tenant_id: str, video_id: str | None = None) -> int:
         """Return how many rows there are; everything written before is counted."""
         filter_ = within(tenant_id, video_ids=() if video_id is None else (video_id,))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
-from contracts.catalog import Catalog, Generation
+from contracts.catalog import Generation, SceneRow
 from contracts.ports import Float32, QueryEncoder, QueryVectors, Scored, TextIndex, TextQuery, VectorIndex
 from indexer.search.fuse import Answer, Condition, Group, presence
 from indexer.search.parse import Parsed
-from indexer.search.types import Budgets, Channel
+from indexer.search.types import Budgets, Channel, SearchRequest
 
 Answers = Mapping[Channel, Answer]
 
@@ -42,13 +43,44 @@ class Question:
         return tuple(legs)
 
 
+def question_of(request: SearchRequest, parsed: Parsed, generation: Generation) -> Question:
+    """Return what a request asks of a generation; ``parsed`` is its query."""
+    filtered = tuple((person,) for person in dict.fromkeys(request.person_ids))
+    mentioned = tuple(mention.person_ids for mention in parsed.mentions)
+    required = tuple(mention.person_ids for mention in parsed.mentions if mention.required)
+    condition = Condition(
+        phrases=bool(parsed.phrases),
+        literal=bool(parsed.phrases) and not parsed.words,
+        groups=filtered + required,
+        people_named=bool(mentioned),
+        people_alone=bool(mentioned) and not parsed.meaning,
+        min_confidence=request.min_confidence,
+    )
+    groups = tuple(dict.fromkeys(filtered + mentioned))
+    return Question(request.tenant_id, parsed, generation, request.video_ids, groups, condition)
+
+
+class Appearances(Protocol):
+    """What the channels need of the catalogue: who is in which scene. A part of ``contracts.catalog.Catalog``."""
+
+    async def scenes_of_people(
+        self, tenant_id: str, person_ids: Sequence[str], *, limit: int
+    ) -> Mapping[str, Mapping[str, float]]:
+        """Return row id -> {person id: confidence}, surest first."""
+        ...
+
+    async def hydrate(self, tenant_id: str, row_ids: Sequence[str]) -> Mapping[str, SceneRow]:
+        """Return what SQL says of rows that may be shown."""
+        ...
+
+
 class Channels:
     """The stores, asked as channels. Errors: those of the ports."""
 
     def __init__(
         self,
         *,
-        catalog: Catalog,
+        catalog: Appearances,
         text: TextIndex,
         text_vectors: VectorIndex,
         vision_vectors: VectorIndex,

@@ -14,6 +14,7 @@ from indexer.search.ranking import (
     base_weights,
     confidence,
     quality_of_hit,
+    row_weights,
     similarity,
 )
 from indexer.search.types import Channel, Contribution, Ranked
@@ -85,7 +86,7 @@ def fuse(
     Args:
         answers: of the channels that answered; must hold ``condition.needs()``.
     """
-    columns = _columns(ranking, answers)
+    columns = _columns(ranking, answers, condition)
     scored = []
     for row in candidates(answers, condition):
         raw = {column.channel: column.raw.get(row, column.unreached) for column in columns}
@@ -97,13 +98,13 @@ def fuse(
             people_alone=condition.people_alone,
         )
         if sure >= condition.min_confidence:
-            score = sum([column.weight * column.similarity(raw[column.channel]) for column in columns])
+            parts = _contributions(ranking, columns, raw)
             # Rounded, so that sums of the same points in another order still tie.
-            scored.append((-round(score, 9), row, sure, raw))
+            scored.append((-round(sum([part.points for part in parts]), 9), row, sure, parts))
     scored.sort(key=itemgetter(0, 1))
     return len(scored), tuple(
-        Ranked(row, -negative, sure, quality_of_hit(ranking, sure), _contributions(columns, raw))
-        for negative, row, sure, raw in scored[:limit]
+        Ranked(row, -negative, sure, quality_of_hit(ranking, sure), tuple(sorted(parts, key=lambda p: -p.points)))
+        for negative, row, sure, parts in scored[:limit]
     )
 
 
@@ -121,26 +122,30 @@ class _Column:
     similarity: Callable[[float], float]
 
 
-def _columns(ranking: Ranking, answers: Mapping[Channel, Answer]) -> list[_Column]:
+def _columns(ranking: Ranking, answers: Mapping[Channel, Answer], condition: Condition) -> list[_Column]:
     weights = base_weights(ranking, answers.keys())
+    covered = 0.0
+    if Channel.LEXICAL in answers:
+        covered = 1.0 if condition.literal else max(answers[Channel.LEXICAL].coverage.values(), default=0.0)
     return [
         _Column(
             channel,
             weights.get(channel, ranking.people),
             answer.raw,
             0.0 if answer.exact else min(answer.raw.values(), default=0.0),
-            similarity(ranking, channel, max(answer.raw.values(), default=0.0)),
+            similarity(ranking, channel, max(answer.raw.values(), default=0.0), covered),
         )
         for channel, answer in answers.items()
     ]
 
 
-def _contributions(columns: Sequence[_Column], raw: Mapping[Channel, float]) -> tuple[Contribution, ...]:
-    parts = []
-    for column in columns:
-        similar = column.similarity(raw[column.channel])
-        parts.append(Contribution(column.channel, similar, column.weight, similar * column.weight, raw[column.channel]))
-    return tuple(sorted(parts, key=lambda part: -part.points))
+def _contributions(ranking: Ranking, columns: Sequence[_Column], raw: Mapping[Channel, float]) -> list[Contribution]:
+    similar = {column.channel: column.similarity(raw[column.channel]) for column in columns}
+    weights = row_weights(ranking, {column.channel: column.weight for column in columns}, similar)
+    return [
+        Contribution(channel, similar[channel], weight, similar[channel] * weight, raw[channel])
+        for channel, weight in weights.items()
+    ]
 
 
 def presence(people: Mapping[str, float], groups: Sequence[Group]) -> float:

@@ -35,6 +35,7 @@ class Confidence:
     """How measures become an absolute score.
 
     Attributes:
+        meaning_alone: share of its certainty that meaning keeps where the words are others, (0, 1].
         people_share: part of the confidence that people have, when the query names people and something else.
         supported_from: from here a hit is SUPPORTED.
         none_below: when the best hit is below, the answer's quality is NONE.
@@ -43,6 +44,7 @@ class Confidence:
     dense: Ramp
     vision: Ramp
     tags: Ramp
+    meaning_alone: float
     people_share: float
     supported_from: float
     none_below: float
@@ -56,6 +58,8 @@ class Ranking:
         text, vision, tags: weights of the base, sum 1.
         people: most that people add to the base.
         lexical_share: of words in "text"; the rest is meaning.
+        meaning_alone: share of "text" that meaning keeps in a row where words say less than that, (0, 1].
+        lexical_trust: from the highest share of the query that any row says to what BM25 is worth.
     """
 
     name: str
@@ -65,8 +69,11 @@ class Ranking:
     tags: float
     people: float
     lexical_share: float
+    meaning_alone: float
+    lexical_trust: Ramp
     dense_similarity: Ramp
     vision_similarity: Ramp
+    tags_similarity: Ramp
     confidence: Confidence
 
 
@@ -91,12 +98,16 @@ def from_mapping(content: Mapping[str, Any]) -> Ranking:
             tags=weights["tags"],
             people=weights["people"],
             lexical_share=content["lexical_share_of_text"],
+            meaning_alone=content["meaning_alone"],
+            lexical_trust=Ramp(**similarity["lexical_by_coverage"]),
             dense_similarity=Ramp(**similarity["dense"]),
             vision_similarity=Ramp(**similarity["vision"]),
+            tags_similarity=Ramp(**similarity["tags"]),
             confidence=Confidence(
                 dense=Ramp(**confidence["dense"]),
                 vision=Ramp(**confidence["vision"]),
                 tags=Ramp(**confidence["tags"]),
+                meaning_alone=confidence["meaning_alone"],
                 people_share=confidence["people_share"],
                 supported_from=confidence["supported_from"],
                 none_below=confidence["none_below"],
@@ -106,6 +117,8 @@ def from_mapping(content: Mapping[str, Any]) -> Ranking:
         raise ValueError(f"ranking file is malformed: {error}") from error
     if abs(ranking.text + ranking.vision + ranking.tags - 1.0) > 1e-9:  # noqa: PLR2004  # rounding
         raise ValueError(f"weights of {ranking.name} do not sum to 1")
+    if not all(0.0 < share <= 1.0 for share in (ranking.meaning_alone, ranking.confidence.meaning_alone)):
+        raise ValueError(f"meaning alone of {ranking.name} is not in (0, 1]")
     if not 0.0 <= ranking.confidence.none_below <= ranking.confidence.supported_from <= 1.0:
         raise ValueError(f"thresholds of {ranking.name} are out of order")
     return ranking
@@ -127,19 +140,45 @@ def base_weights(ranking: Ranking, answered: Collection[Channel]) -> Mapping[Cha
     return {channel: weight / total for channel, weight in weights.items()}
 
 
-def similarity(ranking: Ranking, channel: Channel, best: float) -> Callable[[float], float]:
+def row_weights(
+    ranking: Ranking, weights: Mapping[Channel, float], similarities: Mapping[Channel, float]
+) -> Mapping[Channel, float]:
+    """Return the weights of one row: ``weights``, but those of meaning alone where that makes more of its text.
+
+    Words find nothing in another language, and little where the same is said in others: a row is not to pay for that.
+
+    Args:
+        weights: of the channels that answered.
+        similarities: the row's, of the same channels at least.
+    """
+    if not {Channel.LEXICAL, Channel.DENSE} <= weights.keys():
+        return weights
+    words, meaning = weights[Channel.LEXICAL], weights[Channel.DENSE]
+    alone = ranking.meaning_alone * (words + meaning)
+    both = words * similarities[Channel.LEXICAL] + meaning * similarities[Channel.DENSE]
+    if alone * similarities[Channel.DENSE] <= both:
+        return weights
+    return {**weights, Channel.LEXICAL: 0.0, Channel.DENSE: alone}
+
+
+def similarity(ranking: Ranking, channel: Channel, best: float, coverage: float) -> Callable[[float], float]:
     """Return what turns a channel's own measure into its ranking score, [0, 1].
 
     Args:
-        best: the highest of the query: BM25 and tag scores have no scale but that.
+        best: the highest BM25 of the query: it has no scale but that.
+        coverage: the highest share of the query's words, by idf, that any row says, [0, 1]. Where nobody says much of
+            it, the best BM25 is that of a stray word.
     """
     if channel is Channel.DENSE:
         return ranking.dense_similarity
     if channel is Channel.VISION:
         return ranking.vision_similarity
+    if channel is Channel.TAGS:
+        return ranking.tags_similarity
     if channel is Channel.PEOPLE:
         return Ramp(0.0, 1.0)
-    return Ramp(0.0, best) if best > 0 else lambda _: 0.0
+    trust = ranking.lexical_trust(coverage)
+    return (lambda bm25: trust * min(1.0, max(0.0, bm25 / best))) if best > 0 else lambda _: 0.0
 
 
 def confidence(
@@ -152,9 +191,9 @@ def confidence(
 ) -> float:
     """Return how well a scene answers the query, [0, 1], comparable across queries.
 
-    Evidence of any kind suffices: words and meaning together, what is seen, or a tag. Where the query names people
-    beside something else, being there is a part of it; where it names nothing else, being there or being spoken of is
-    all of it.
+    Evidence of any kind suffices: words and meaning together, meaning alone less so, what is seen, or a tag. Where the
+    query names people beside something else, being there is a part of it; where it names nothing else, being there or
+    being spoken of is all of it.
 
     Args:
         raw: measure of each channel that answered.
@@ -163,12 +202,14 @@ def confidence(
         people_alone: and nothing else.
     """
     scale = ranking.confidence
-    text = []
-    if Channel.LEXICAL in raw:
-        text.append(coverage)
-    if Channel.DENSE in raw:
-        text.append(scale.dense(raw[Channel.DENSE]))
-    what = [sum(text) / len(text)] if text else []
+    what = []
+    if Channel.LEXICAL in raw and Channel.DENSE in raw:
+        meant = scale.dense(raw[Channel.DENSE])
+        what.append(max((coverage + meant) / 2, scale.meaning_alone * meant))
+    elif Channel.LEXICAL in raw:
+        what.append(coverage)
+    elif Channel.DENSE in raw:
+        what.append(scale.dense(raw[Channel.DENSE]))
     if Channel.VISION in raw:
         what.append(scale.vision(raw[Channel.VISION]))
     if Channel.TAGS in raw:

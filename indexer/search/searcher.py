@@ -12,9 +12,9 @@ import structlog
 from contracts.catalog import Catalog, Generation, ScenePerson, SceneRow
 from contracts.errors import DependencyUnavailable, FieldViolation, HeimdexError, InvalidRequest
 from contracts.ports import Clock, QueryEncoder, QueryVectors, TextIndex, VectorIndex
-from indexer.search.channels import Answers, Channels, Question
+from indexer.search.channels import Answers, Channels, Question, question_of
 from indexer.search.frames import SPARE_ROWS, Shown, hits_of, show, spoken_in
-from indexer.search.fuse import Answer, Condition, candidates, fuse
+from indexer.search.fuse import Answer, candidates, fuse
 from indexer.search.parse import Parsed, clean, parse
 from indexer.search.ranking import Ranking, quality_of_answer
 from indexer.search.timing import Late, stop, within
@@ -176,19 +176,7 @@ class Searcher:
         if named:
             names = await self._sql(lambda: self._catalog.people_names(request.tenant_id), schedule.channels_s)
             parsed = parse(request.query, names, max_chars=max_chars)
-        filtered = tuple((person,) for person in dict.fromkeys(request.person_ids))
-        mentioned = tuple(mention.person_ids for mention in parsed.mentions)
-        required = tuple(mention.person_ids for mention in parsed.mentions if mention.required)
-        condition = Condition(
-            phrases=bool(parsed.phrases),
-            literal=bool(parsed.phrases) and not parsed.words,
-            groups=filtered + required,
-            people_named=bool(mentioned),
-            people_alone=bool(mentioned) and not parsed.meaning,
-            min_confidence=request.min_confidence,
-        )
-        groups = tuple(dict.fromkeys(filtered + mentioned))
-        return Question(request.tenant_id, parsed, generation, request.video_ids, groups, condition)
+        return question_of(request, parsed, generation)
 
     def _schedule(self, deadline_s: float) -> _Schedule:
         now, reserve = self._clock.monotonic_s(), min(self._budgets.reserve_s, deadline_s * _MAX_RESERVED_SHARE)

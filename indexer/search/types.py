@@ -70,7 +70,8 @@ class Contribution:
 
     Attributes:
         similarity: the channel's ranking score, scaled for this query, [0, 1].
-        weight: share among the channels that answered, [0, 1]; of people the boost.
+        weight: the channel's share of this row's score, [0, 1]; of people the boost. Where meaning alone carries the
+            text of a row, words weigh 0.
         points: similarity x weight; all channels' points sum to the score.
         raw: the channel's own measure: BM25, cosine, tag score, match confidence.
     """

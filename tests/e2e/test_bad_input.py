@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 import uuid
 from collections.abc import Callable
@@ -77,7 +78,7 @@ def test_odd_but_fine(client: Client, tmp_path: Path, name: str) -> None:
     scenes = list(client.list_scenes(video.video_id))
     assert scenes
     assert scenes[0].start_offset.ToMilliseconds() == 0
-    for before, after in zip(scenes, scenes[1:], strict=False):
+    for before, after in itertools.pairwise(scenes):
         assert before.end_offset == after.start_offset
     if name == "rotated.mp4":
         assert (video.width_px, video.height_px) == (240, 320)

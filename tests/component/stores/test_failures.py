@@ -78,6 +78,14 @@ async def test_opensearch_that_answers_wrongly(status: str, body: str, error: ty
                 await TEXT_CALLS[call](text)
 
 
+@pytest.mark.parametrize("kind", ["no_shard_available_action_exception", "illegal_index_shard_state_exception"])
+async def test_opensearch_whose_shards_are_not_there_yet_is_not_empty(kind: str) -> None:
+    started = json.dumps({"docs": [{"_index": "index", "_id": "0", "error": {"root_cause": [], "type": kind}}]})
+    async with answering("200 OK", started) as url, OpenSearchText(url) as text:
+        with pytest.raises(DependencyUnavailable, match=kind):
+            await TEXT_CALLS["search"](text)
+
+
 async def test_milvus_that_is_not_there() -> None:
     vector = np.ones(4, np.float32)
     async with MilvusVectors(NOWHERE) as vectors:

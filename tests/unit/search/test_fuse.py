@@ -25,8 +25,8 @@ def answers(*given_: Answer) -> dict[Channel, Answer]:
 
 def test_fused_by_score_a_clear_winner_keeps_its_margin() -> None:
     # By rank "b" would win: second and first against first and third.
-    said = Answer(Channel.LEXICAL, {"a": 20.0, "b": 4.0, "c": 3.9})
-    meant = Answer(Channel.DENSE, {"b": 0.83, "c": 0.825, "a": 0.82})
+    said = Answer(Channel.LEXICAL, {"a": 20.0, "b": 4.0, "c": 3.9}, coverage={"a": 1.0, "b": 0.2, "c": 0.2})
+    meant = Answer(Channel.DENSE, {"b": 0.31, "c": 0.3, "a": 0.29})
     assert [hit.row_id for hit in fuse(SMALL, answers(said, meant), ANY)] == ["a", "b", "c"]
 
 
@@ -34,9 +34,9 @@ def test_points_are_explained_most_first() -> None:
     (hit,) = fuse(
         SMALL,
         answers(
-            Answer(Channel.LEXICAL, {"a": 3.0}),
-            Answer(Channel.DENSE, {"a": 0.85}),
-            Answer(Channel.VISION, {"a": 0.45}),
+            Answer(Channel.LEXICAL, {"a": 3.0}, coverage={"a": 0.9}),
+            Answer(Channel.DENSE, {"a": 0.29}),
+            Answer(Channel.VISION, {"a": 0.5}),
             Answer(Channel.TAGS, {"a": 1.0}),
             Answer(Channel.PEOPLE, {"a": 0.9}, people={"a": {"per_m": 0.9}}),
         ),
@@ -45,6 +45,16 @@ def test_points_are_explained_most_first() -> None:
     assert hit.score == pytest.approx(0.25 + 0.25 * 0.5 + 0.35 * 0.5 + 0.15 + 0.3 * 0.9)
     assert hit.contributions[0].channel is Channel.PEOPLE
     assert [part.points for part in hit.contributions] == sorted((p.points for p in hit.contributions), reverse=True)
+
+
+def test_what_is_said_in_another_language_is_found_by_meaning_alone() -> None:
+    said = Answer(Channel.LEXICAL, {"stray": 6.0}, coverage={"stray": 0.35})
+    meant = Answer(Channel.DENSE, {"stray": 0.2, "foreign": 0.4})
+    first, second = fuse(SMALL, answers(said, meant), ANY)
+    assert (first.row_id, second.row_id) == ("foreign", "stray")
+    weights = {part.channel: part.weight for part in first.contributions}
+    assert weights == pytest.approx({Channel.DENSE: 0.8, Channel.LEXICAL: 0.0})
+    assert first.score == pytest.approx(sum(part.points for part in first.contributions))
 
 
 def test_a_row_beyond_a_list_gets_its_lowest_and_a_row_without_gets_nothing() -> None:
@@ -73,7 +83,7 @@ def test_everybody_required_must_be_there_and_one_bearer_of_a_name_will_do() -> 
 
 
 def test_min_confidence_drops_hits() -> None:
-    found = answers(Answer(Channel.VISION, {"sure": 0.6, "weak": 0.3}))
+    found = answers(Answer(Channel.VISION, {"sure": 0.7, "weak": 0.5}))
     assert [h.row_id for h in fuse(SMALL, found, Condition(min_confidence=0.9))] == ["sure"]
 
 
@@ -83,7 +93,7 @@ def test_ties_are_in_order_of_rows() -> None:
 
 
 def test_the_list_is_cut_and_the_rest_counted() -> None:
-    found = answers(Answer(Channel.TAGS, {"c": 1.0, "a": 3.0, "b": 2.0}))
+    found = answers(Answer(Channel.TAGS, {"c": 0.6, "a": 1.0, "b": 0.8}))
     total, first = fusion.fuse(SMALL, found, ANY, 2)
     assert (total, [h.row_id for h in first]) == (3, ["a", "b"])
 

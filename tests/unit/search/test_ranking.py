@@ -16,6 +16,7 @@ from indexer.search.ranking import (
     load,
     quality_of_answer,
     quality_of_hit,
+    row_weights,
     similarity,
 )
 from indexer.search.types import Channel, MatchQuality
@@ -45,24 +46,52 @@ def test_weights_of_those_that_answered_sum_to_one(missing: Channel) -> None:
 
 
 def test_similarities_are_on_the_scale_of_the_channel() -> None:
-    assert similarity(SMALL, Channel.LEXICAL, 12.0)(6.0) == 0.5
-    assert similarity(SMALL, Channel.LEXICAL, 0.0)(0.0) == 0.0
-    assert similarity(SMALL, Channel.DENSE, 0.9)(0.85) == pytest.approx(0.5)
-    assert similarity(SMALL, Channel.VISION, 0.9)(0.19) == 0.0
-    assert similarity(SMALL, Channel.VISION, 0.9)(0.9) == 1.0
-    assert similarity(SMALL, Channel.TAGS, 4.0)(1.0) == 0.25
+    assert similarity(SMALL, Channel.LEXICAL, 12.0, 1.0)(6.0) == 0.5
+    assert similarity(SMALL, Channel.LEXICAL, 0.0, 0.0)(0.0) == 0.0
+    assert similarity(SMALL, Channel.DENSE, 0.9, 1.0)(0.29) == pytest.approx(0.5)
+    assert similarity(SMALL, Channel.VISION, 0.9, 1.0)(0.19) == 0.0
+    assert similarity(SMALL, Channel.VISION, 0.9, 1.0)(0.9) == 1.0
+    assert similarity(SMALL, Channel.TAGS, 0.5, 1.0)(0.7) == pytest.approx(0.5)
+    assert similarity(SMALL, Channel.PEOPLE, 0.5, 1.0)(0.7) == 0.7
+
+
+def test_the_best_of_stray_words_is_worth_little() -> None:
+    of_a_third = similarity(SMALL, Channel.LEXICAL, 4.0, 0.35)
+    assert of_a_third(4.0) == pytest.approx(0.1)
+    assert of_a_third(2.0) == pytest.approx(0.05)
+    assert similarity(SMALL, Channel.LEXICAL, 4.0, 0.2)(4.0) == 0.0
+    assert similarity(SMALL, Channel.LEXICAL, 4.0, 0.8)(4.0) == 1.0
+
+
+def test_meaning_carries_the_text_of_a_row_whose_words_are_others() -> None:
+    weights = base_weights(SMALL, ALL)
+    said = {Channel.LEXICAL: 1.0, Channel.DENSE: 0.9, Channel.VISION: 0.0, Channel.TAGS: 0.0}
+    assert row_weights(SMALL, weights, said) == weights
+    foreign = row_weights(SMALL, weights, said | {Channel.LEXICAL: 0.0})
+    assert foreign == pytest.approx({**weights, Channel.LEXICAL: 0.0, Channel.DENSE: 0.8 * 0.5})
+    assert sum(foreign.values()) <= sum(weights.values())
+    alone = base_weights(SMALL, (Channel.DENSE, Channel.VISION))
+    assert row_weights(SMALL, alone, said) == alone
 
 
 def test_confidence_is_words_and_meaning_together_or_sight_or_a_tag() -> None:
-    raw = {Channel.LEXICAL: 9.0, Channel.DENSE: 0.9, Channel.VISION: 0.1, Channel.TAGS: 0.0}
+    raw = {Channel.LEXICAL: 9.0, Channel.DENSE: 0.3, Channel.VISION: 0.1, Channel.TAGS: 0.0}
     assert confidence(SMALL, raw, 1.0) == pytest.approx((1.0 + 0.5) / 2)
     assert confidence(SMALL, raw | {Channel.VISION: 0.7}, 0.0) == 1.0
-    assert confidence(SMALL, {Channel.DENSE: 0.9}, 0.0) == pytest.approx(0.5)
+    assert confidence(SMALL, {Channel.DENSE: 0.3}, 0.0) == pytest.approx(0.5)
+    assert confidence(SMALL, {Channel.LEXICAL: 9.0}, 0.6) == pytest.approx(0.6)
+
+
+def test_confidence_in_another_language_is_that_of_meaning_alone() -> None:
+    raw = {Channel.LEXICAL: 0.0, Channel.DENSE: 0.4, Channel.VISION: 0.1, Channel.TAGS: 0.0}
+    assert confidence(SMALL, raw, 0.0) == pytest.approx(0.7 * 0.75)
+    assert quality_of_hit(SMALL, confidence(SMALL, raw, 0.0)) is MatchQuality.SUPPORTED
+    assert confidence(SMALL, raw, 1.0) == pytest.approx((1.0 + 0.75) / 2)
 
 
 def test_confidence_does_not_depend_on_the_best_of_the_query() -> None:
-    weak = {Channel.LEXICAL: 0.1, Channel.DENSE: 0.81}
-    strong = {Channel.LEXICAL: 50.0, Channel.DENSE: 0.81}
+    weak = {Channel.LEXICAL: 0.1, Channel.DENSE: 0.2}
+    strong = {Channel.LEXICAL: 50.0, Channel.DENSE: 0.2}
     assert confidence(SMALL, weak, 0.2) == confidence(SMALL, strong, 0.2)
 
 
@@ -73,7 +102,7 @@ def test_people_are_a_part_of_the_confidence_when_named_beside_something() -> No
     both = confidence(SMALL, crying | there, 0.0, people_named=True)
     assert both == pytest.approx(0.7 + 0.3 * 0.9)
     assert confidence(SMALL, there, 0.0, people_named=True) == 0.9
-    assert confidence(SMALL, {Channel.TAGS: 0.7} | there, 0.0) == pytest.approx(0.5)
+    assert confidence(SMALL, {Channel.TAGS: 0.65} | there, 0.0) == pytest.approx(0.5)
 
 
 def test_of_people_alone_being_there_or_being_spoken_of_is_all() -> None:
@@ -88,10 +117,10 @@ def test_half_a_tag_supports_nothing() -> None:
 
 
 def test_quality_of_hit_and_answer() -> None:
-    assert quality_of_hit(SMALL, 0.4) is MatchQuality.SUPPORTED
+    assert quality_of_hit(SMALL, 0.5) is MatchQuality.SUPPORTED
     assert quality_of_hit(SMALL, 0.05) is MatchQuality.BEST_GUESS
     assert quality_of_answer(SMALL, 0.05) is MatchQuality.NONE
-    assert quality_of_answer(SMALL, 0.2) is MatchQuality.BEST_GUESS
+    assert quality_of_answer(SMALL, 0.3) is MatchQuality.BEST_GUESS
     assert quality_of_answer(SMALL, 0.9) is MatchQuality.SUPPORTED
 
 
@@ -113,3 +142,5 @@ def test_a_file_that_makes_no_sense_is_refused() -> None:
         from_mapping({k: v for k, v in _content().items() if k != "provenance"})
     with pytest.raises(ValueError, match="out of order"):
         from_mapping(_content() | {"confidence": _content()["confidence"] | {"none_below": 0.9}})
+    with pytest.raises(ValueError, match="meaning alone"):
+        from_mapping(_content() | {"meaning_alone": 0.0})

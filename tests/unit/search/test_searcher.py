@@ -50,8 +50,8 @@ def world() -> World:
     for row in ("a", "b", "c", "d"):
         made.catalog.add(row, f"{row} 고양이가 잔다", "좋은 아침")
     made.text.hits = [said("a", 8.0), said("b", 2.0, coverage=0.2)]
-    made.dense.cosines = {"a": 0.9, "b": 0.8, "c": 0.78}
-    made.vision.cosines = {"c": 0.5, "a": 0.1}
+    made.dense.cosines = {"a": 0.3, "b": 0.2, "c": 0.17}
+    made.vision.cosines = {"c": 0.55, "a": 0.1}
     return made
 
 
@@ -233,22 +233,22 @@ async def test_another_tenants_rows_are_never_shown(world: World) -> None:
 
 
 async def test_rows_beyond_a_list_are_filled_in(world: World) -> None:
-    world.dense.cosines = {"a": 0.9, "b": 0.89, "c": 0.88, "d": 0.71}
+    world.dense.cosines = {"a": 0.42, "b": 0.41, "c": 0.4, "d": 0.09}
     world.text.hits.append(said("d", 1.0))
     last = await done(world, request())
     assert world.dense.filled == ["d"]
     (hit,) = (hit for hit in last.hits if hit.scene.scene_id == "d")
-    assert {p.channel: p.raw for p in hit.ranked.contributions}[Channel.DENSE] == 0.71
+    assert {p.channel: p.raw for p in hit.ranked.contributions}[Channel.DENSE] == 0.09
     assert world.vision.filled == [], "its list was not full, so it is whole"
 
 
 async def test_a_fill_that_fails_leaves_the_lists_lowest(world: World) -> None:
-    world.dense.cosines = {"a": 0.9, "b": 0.89, "c": 0.88, "d": 0.71}
+    world.dense.cosines = {"a": 0.42, "b": 0.41, "c": 0.4, "d": 0.09}
     world.text.hits.append(said("d", 1.0))
     world.dense.backfill.error = down()
     last = await done(world, request())
     (hit,) = (hit for hit in last.hits if hit.scene.scene_id == "d")
-    assert {p.channel: p.raw for p in hit.ranked.contributions}[Channel.DENSE] == 0.88
+    assert {p.channel: p.raw for p in hit.ranked.contributions}[Channel.DENSE] == 0.4
 
 
 async def test_a_named_person_boosts(world: World) -> None:
@@ -326,7 +326,7 @@ async def test_ties_are_by_video_and_start(world: World) -> None:
 
 async def test_nothing_in_the_library_is_none_without_hits(world: World) -> None:
     world.text.hits = []
-    world.dense.cosines = {"a": 0.81, "b": 0.8}
+    world.dense.cosines = {"a": 0.13, "b": 0.12}
     world.vision.cosines = {"c": 0.15}
     last = await done(world, request("뷁쀍쒫"))
     assert last.summary is not None

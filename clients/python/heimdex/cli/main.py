@@ -15,7 +15,7 @@ from heimdex.cli import library, people, search, upload
 from heimdex.cli.failure import EXIT_USAGE, exit_code, explain
 
 INTERRUPTED = 130
-OPERATOR_VERBS = ("up", "down", "status", "logs", "doctor", "migrate", "token", "tenant", "demo")
+OPERATOR_VERBS = ("up", "down", "status", "logs", "doctor", "migrate", "token", "tenant", "demo", "eval")
 
 app = typer.Typer(
     name="heimdex",

@@ -1,0 +1,160 @@
+"""Evaluation verb: a folder of scenes and queries -> a table of how well each channel and the whole find."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from deploy.local.commands import HomeOption
+from deploy.local.failure import DeployError
+
+_EXIT_USAGE: Final = 2
+_EXIT_UNAVAILABLE: Final = 5
+_THREADS: Final = 2
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command("eval")(evaluate)
+
+
+def evaluate(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="DIR", help="corpus.jsonl, queries.jsonl and qrels/test.tsv, as BEIR has them."),
+    ] = None,
+    home: HomeOption = None,
+    profile: Annotated[str | None, typer.Option(help="Models that read it. [the home's]")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,  # noqa: FBT002
+    compare: Annotated[
+        tuple[Path, Path] | None, typer.Option(metavar="BEFORE AFTER", help="Compare two reports of --json instead.")
+    ] = None,
+) -> None:
+    """Say how well the search of a running home finds what it should, channel by channel.
+
+    The folder is indexed into an index and collections of its own on the home's servers, and removed again.
+    """
+    from contracts.errors import HeimdexError, InvalidRequest
+
+    if (folder is None) == (compare is None):
+        raise typer.BadParameter("name a folder, or two reports with --compare", param_hint="DIR")
+    try:
+        if compare is not None:
+            _print_changes(*compare, as_json=as_json)
+        elif folder is not None:
+            _print_report(_evaluated(folder, home, profile), as_json=as_json)
+    except InvalidRequest as error:
+        typer.echo(f"heimdex: {error}", err=True)
+        raise typer.Exit(_EXIT_USAGE) from error
+    except (DeployError, HeimdexError) as error:
+        typer.echo(f"heimdex: {error}", err=True)
+        raise typer.Exit(_EXIT_UNAVAILABLE) from error
+
+
+def _evaluated(folder: Path, home: Path | None, profile: str | None) -> dict[str, Any]:
+    import asyncio
+
+    from adapters.models import profiles
+    from adapters.models.settings import ModelSettings
+    from deploy.evaluation.run import Place, run
+    from deploy.local.environment import environment
+    from deploy.local.home import home_at, require_config
+    from deploy.local.provision import cache_folder
+    from indexer.evaluation.folder import read
+    from indexer.evaluation.report import report
+    from indexer.search.ranking import FIRST
+
+    collection = read(folder)
+    chosen = home_at(home)
+    config = require_config(chosen)
+    values = environment(chosen, config, cache_folder() / "models")
+    name = profile or config.profile
+    if name not in profiles.PROFILES:
+        raise typer.BadParameter(f"is one of {', '.join(profiles.PROFILES)}", param_hint="--profile")
+    models = ModelSettings(models_dir=Path(values["HEIMDEX_MODELS_DIR"]), threads=_THREADS)
+    place = Place(
+        opensearch=values["HEIMDEX_OPENSEARCH"],
+        milvus_text=values["HEIMDEX_MILVUS_TEXT"],
+        milvus_vision=values["HEIMDEX_MILVUS_VISION"],
+        profile=name,
+        models=models,
+    )
+    judged = asyncio.run(run(collection, place, lambda line: typer.echo(line, err=True)))
+    versions = profiles.versions(name, models)
+    about = {
+        "collection": collection.name,
+        "scenes": len(collection.scenes),
+        "profile": name,
+        "text_model": versions["embeddings"],
+        "vision_model": versions["vision"],
+        "ranking": FIRST,
+    }
+    return report(about, judged)
+
+
+def _print_report(made: Mapping[str, Any], *, as_json: bool) -> None:
+    from heimdex.cli.output import add_row, console, emit_json, table
+    from indexer.evaluation.lists import FUSED, NAMES
+    from indexer.evaluation.metrics import MEASURES
+
+    if as_json:
+        emit_json(made)
+        return
+    nothing = made["nothing_matches"]
+    head = f"{made['collection']}: {made['scenes']} scenes, {nothing['answerable'] + nothing['unanswerable']} queries"
+    console.print(f"{head}  ({made['profile']}, {made['ranking']})", markup=False)
+    if made["channels"]:
+        overall = table("channel", *MEASURES, "95 % of ndcg@10")
+        for name in NAMES:
+            means = made["channels"][name]
+            low, high = means["ndcg@10_interval"]
+            add_row(overall, name, *(f"{means[measure]:.3f}" for measure in MEASURES), f"{low:.3f}-{high:.3f}")
+        console.print(overall)
+    if made["categories"]:
+        by_category = table("ndcg@10", "queries", *NAMES, "95 % of fused", "lost")
+        for category, of_it in made["categories"].items():
+            figures = (f"{of_it['channels'][name]['ndcg@10']:.3f}" for name in NAMES)
+            low, high = of_it["channels"][FUSED]["ndcg@10_interval"]
+            lost = f"{of_it['lost_rate']:.0%}"
+            add_row(by_category, category, str(of_it["queries"]), *figures, f"{low:.3f}-{high:.3f}", lost)
+        console.print(by_category)
+    if nothing["unanswerable"]:
+        right = f"{nothing['none_rate']:.1%} of {nothing['unanswerable']} queries that nothing answers find nothing"
+        console.print(right, markup=False)
+    if nothing["answerable"]:
+        lost = f"{nothing['lost_rate']:.1%} of {nothing['answerable']} that have an answer find nothing"
+        console.print(lost, markup=False)
+
+
+def _print_changes(before: Path, after: Path, *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from heimdex.cli.output import add_row, console, emit_json, table
+    from indexer.evaluation.report import compare
+
+    try:
+        changes = compare(*(json.loads(path.read_text(encoding="utf-8")) for path in (before, after)))
+    except (OSError, ValueError) as error:
+        typer.echo(f"heimdex: {before} and {after} cannot be compared: {error}", err=True)
+        raise typer.Exit(_EXIT_USAGE) from error
+    if as_json:
+        emit_json({"changes": [asdict(change) for change in changes]})
+        return
+    shown = table("channel", "category", "queries", "before", "after", "change", "95 %", "")
+    for change in changes:
+        add_row(
+            shown,
+            change.channel,
+            change.category,
+            str(change.queries),
+            f"{change.before:.3f}",
+            f"{change.after:.3f}",
+            f"{change.after - change.before:+.3f}",
+            f"{change.low:+.3f} to {change.high:+.3f}",
+            "certain" if change.certain else "",
+        )
+    console.print(shown)

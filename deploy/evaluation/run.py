@@ -1,0 +1,208 @@
+"""Run: a collection and the stores of a home -> what each query brought, by the product's own channels and fusion.
+
+The collection gets an index and collections of its own, which are removed at the end, also when it is interrupted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+
+from adapters.models import profiles
+from adapters.models.settings import ModelSettings
+from adapters.text.opensearch import OpenSearchText
+from adapters.vectors.milvus import MilvusVectors
+from contracts.catalog import Generation, SceneRow
+from contracts.errors import InvalidRequest
+from contracts.ports import QueryEncoder, QueryVectors, TextIndex, VectorIndex, VectorRow
+from deploy.evaluation.library import TENANT, Library, library
+from indexer.evaluation.folder import NOTHING, Collection, Query
+from indexer.evaluation.lists import DEPTH, NAMES, lists
+from indexer.evaluation.metrics import measures
+from indexer.evaluation.report import Judged
+from indexer.schema.schema import generation
+from indexer.search.channels import Channels, question_of
+from indexer.search.fuse import Answer, candidates
+from indexer.search.parse import Parsed, parse
+from indexer.search.ranking import FIRST, Ranking, load
+from indexer.search.types import Budgets, Channel, MatchQuality, SearchRequest
+
+_ROWS_AT_ONCE = 500
+_TEXTS_AT_ONCE = 256
+_QUERIES_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a collection is put: addresses of the servers, and the models that read it."""
+
+    opensearch: str
+    milvus_text: str
+    milvus_vision: str
+    profile: str
+    models: ModelSettings
+
+
+class _Appearances:
+    """Who is in which scene of the collection; rows need no check, for nobody else writes here."""
+
+    def __init__(self, people: Mapping[str, Mapping[str, float]]) -> None:
+        self._people = people
+
+    async def scenes_of_people(
+        self,
+        tenant_id: str,  # noqa: ARG002  # there is one alone
+        person_ids: Sequence[str],
+        *,
+        limit: int,
+    ) -> Mapping[str, Mapping[str, float]]:
+        """Return row id -> {name: confidence}, surest first."""
+        wanted = frozenset(person_ids)
+        rows = {row: {who: sure for who, sure in there.items() if who in wanted} for row, there in self._people.items()}
+        surest = sorted((row for row in rows if rows[row]), key=lambda row: (-max(rows[row].values()), row))
+        return {row: rows[row] for row in surest[:limit]}
+
+    async def hydrate(self, tenant_id: str, row_ids: Sequence[str]) -> Mapping[str, SceneRow]:  # noqa: ARG002  # as it says
+        """Return nothing: no query names videos."""
+        return {}
+
+
+class _Encoded:
+    """Query encoder that has read all of them before."""
+
+    def __init__(self, vectors: Mapping[str, QueryVectors]) -> None:
+        self._vectors = vectors
+
+    async def encode(self, text: str) -> QueryVectors:
+        """Return the vectors of a text that was given."""
+        return self._vectors[text]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """Everything that a query is asked with."""
+
+    channels: Channels
+    encoder: QueryEncoder
+    generation: Generation
+    ranking: Ranking
+    scene_ids: Mapping[str, str]
+
+    async def answer(self, parsed: Parsed) -> tuple[Mapping[str, tuple[str, ...]], MatchQuality]:
+        """Return the scene ids of every list, best first, and the quality of the whole answer."""
+        question = question_of(SearchRequest(TENANT, "", limit=DEPTH), parsed, self.generation)
+        encoding = self.channels.encoding(question)
+        answers: dict[Channel, Answer] = {}
+        for leg in question.legs():
+            answers.update(await self.channels.ask(leg, question, encoding))
+        if encoding is not None:
+            rows, vectors = candidates(answers, question.condition), await encoding
+            for channel in (Channel.DENSE, Channel.VISION):
+                filled = await self.channels.backfill(channel, answers[channel], question, vectors, rows)
+                answers[channel] = filled
+        made, quality = lists(self.ranking, answers, question.condition)
+        return {name: tuple(self.scene_ids[row] for row in rows) for name, rows in made.items()}, quality
+
+
+async def run(collection: Collection, place: Place, say: Callable[[str], None]) -> list[Judged]:
+    """Return what each query brought, in the order of the collection.
+
+    Args:
+        say: told what is being done.
+
+    Raises: DependencyUnavailable, ModelUnavailable (transient) when a server or a model does not answer.
+    """
+    say(
+        f"{len(collection.scenes)} scenes, {len(collection.queries)} queries; reading them with profile {place.profile}"
+    )
+    made = await asyncio.to_thread(library, collection, place.profile, place.models)
+    names = [(name, name) for name in sorted({name for there in made.people.values() for name in there})]
+    parsed = {query.id: _parsed(query, names) for query in collection.queries}
+    encoder = await asyncio.to_thread(_encoded, [p.meaning for p in parsed.values() if p and p.meaning], place)
+    async with _stores(made, place, say) as (generation_, text, text_vectors, vision_vectors):
+        channels = Channels(
+            catalog=_Appearances(made.people),
+            text=text,
+            text_vectors=text_vectors,
+            vision_vectors=vision_vectors,
+            encoder=encoder,
+            budgets=Budgets(leg_rows=DEPTH),
+        )
+        asking = _Asking(channels, encoder, generation_, load(FIRST), made.scene_ids)
+        say("asking")
+        judged: list[Judged] = []
+        for start in range(0, len(collection.queries), _QUERIES_AT_ONCE):
+            some = collection.queries[start : start + _QUERIES_AT_ONCE]
+            judged += await asyncio.gather(*(_judge(query, parsed[query.id], collection, asking) for query in some))
+    return judged
+
+
+async def _judge(query: Query, parsed: Parsed | None, collection: Collection, asking: _Asking) -> Judged:
+    grades = {} if query.category == NOTHING else collection.judgements[query.id]
+    if parsed is None:
+        found: Mapping[str, tuple[str, ...]] = dict.fromkeys(NAMES, ())
+        quality = MatchQuality.NONE
+    else:
+        found, quality = await asking.answer(parsed)
+    figures = {name: measures(found[name], grades) for name in NAMES} if grades else {}
+    return Judged(query.id, query.category, figures, quality is MatchQuality.NONE)
+
+
+def _parsed(query: Query, names: Sequence[tuple[str, str]]) -> Parsed | None:
+    """Return the query taken apart; None when the product refuses it, which finds nothing."""
+    try:
+        return parse(query.text, names)
+    except InvalidRequest:
+        return None
+
+
+def _encoded(texts: Sequence[str], place: Place) -> _Encoded:
+    text_encoder = profiles.text_encoder(place.profile, place.models)
+    vision_encoder = profiles.vision_encoder(place.profile, place.models)
+    vectors: dict[str, QueryVectors] = {}
+    each = list(dict.fromkeys(texts))
+    for start in range(0, len(each), _TEXTS_AT_ONCE):
+        some = each[start : start + _TEXTS_AT_ONCE]
+        pairs = zip(text_encoder.encode_queries(some), vision_encoder.encode_queries(some), strict=True)
+        vectors.update(zip(some, itertools.starmap(QueryVectors, pairs), strict=True))
+    return _Encoded(vectors)
+
+
+@asynccontextmanager
+async def _stores(
+    made: Library, place: Place, say: Callable[[str], None]
+) -> AsyncIterator[tuple[Generation, TextIndex, VectorIndex, VectorIndex]]:
+    """Yield the stores with the library in them, under names of this run alone, and remove it again."""
+    name = uuid.uuid4().hex[:12]
+    versions = profiles.versions(place.profile, place.models)
+    generation_ = replace(
+        generation(1, "ACTIVE", text_model=versions["embeddings"], vision_model=versions["vision"], ranking=FIRST),
+        text_index=f"heimdex-eval-{name}",
+        text_collection=f"heimdex_eval_text_{name}",
+        vision_collection=f"heimdex_eval_vision_{name}",
+    )
+    async with AsyncExitStack() as resources:
+        text = await resources.enter_async_context(OpenSearchText(place.opensearch))
+        text_vectors = await resources.enter_async_context(MilvusVectors(place.milvus_text))
+        vision_vectors = await resources.enter_async_context(MilvusVectors(place.milvus_vision))
+        resources.push_async_callback(text.drop, generation_.text_index)
+        resources.push_async_callback(text_vectors.drop, generation_.text_collection)
+        resources.push_async_callback(vision_vectors.drop, generation_.vision_collection)
+        say("writing them")
+        await text.ensure(generation_.text_index)
+        await text.upsert(generation_.text_index, made.text)
+        await text.refresh(generation_.text_index)
+        await _write(text_vectors, generation_.text_collection, made.text_dim, made.text_vectors)
+        await _write(vision_vectors, generation_.vision_collection, made.vision_dim, made.vision_vectors)
+        yield generation_, text, text_vectors, vision_vectors
+
+
+async def _write(index: VectorIndex, collection: str, dim: int, rows: Sequence[VectorRow]) -> None:
+    await index.ensure(collection, dim)
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        await index.upsert(collection, rows[start : start + _ROWS_AT_ONCE])
+    await index.flush(collection)

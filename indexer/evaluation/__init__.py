@@ -1,0 +1,1 @@
+"""Evaluation: scenes, queries and judgements -> how well each channel and the whole find what they should."""

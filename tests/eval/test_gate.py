@@ -1,0 +1,78 @@
+"""The gate: on the project's own scenes the joined list beats every channel, on real stores with real models."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.models.assets import assemble
+from adapters.models.settings import ModelSettings
+from adapters.text.opensearch import OpenSearchText
+from deploy.evaluation.run import Place, run
+from deploy.local.provision import cache_folder
+from indexer.evaluation.folder import Collection, Query, Scene, read
+from indexer.evaluation.lists import CHANNELS, FUSED, NAMES, RRF
+from indexer.evaluation.report import report
+from tests.stack import Servers
+
+pytestmark = pytest.mark.integration
+
+SCENES = Path(__file__).parent / "scenes"
+MAY_LACK = 0.02  # of the best channel of a category
+MAY_LOSE = 0.05  # of the queries that have an answer
+MUST_REFUSE = 0.75  # of the queries that have none; 0.79 is measured, what would lift it is in docs/search.md
+
+
+@pytest.fixture(scope="module")
+def place(servers: Servers) -> Place:
+    """The run's servers, read with the small profile."""
+    models = cache_folder() / "models"
+    assemble(models)
+    return Place(servers.opensearch, servers.milvus_text, servers.milvus_vision, "small", ModelSettings(models))
+
+
+@pytest.fixture(scope="module")
+def found(place: Place) -> dict[str, Any]:
+    """The report on the project's own scenes."""
+    return report({}, asyncio.run(run(read(SCENES), place, lambda _: None)))
+
+
+def test_together_is_better_than_any_channel(found: dict[str, Any]) -> None:
+    ndcg = {name: found["channels"][name]["ndcg@10"] for name in NAMES}
+    assert ndcg[FUSED] > max(ndcg[name] for name in NAMES if name != FUSED), ndcg
+    assert found["channels"][FUSED]["recall@100"] > found["channels"]["dense"]["recall@100"]
+
+
+def test_in_no_category_is_a_channel_alone_much_better(found: dict[str, Any]) -> None:
+    for category, of_it in found["categories"].items():
+        best = max(of_it["channels"][name]["ndcg@10"] for name in (*CHANNELS, RRF))
+        assert of_it["channels"][FUSED]["ndcg@10"] >= best - MAY_LACK, (category, of_it["channels"])
+
+
+def test_what_has_no_answer_finds_nothing_and_little_else_does(found: dict[str, Any]) -> None:
+    nothing = found["nothing_matches"]
+    assert nothing["lost_rate"] <= MAY_LOSE, nothing
+    assert nothing["none_rate"] >= MUST_REFUSE, nothing
+
+
+def test_a_plain_beir_folder_is_read_and_nothing_of_it_stays(place: Place) -> None:
+    scenes = tuple(
+        Scene(f"d{n}", text) for n, text in enumerate(["우주선이 달에 내렸다.", "김치찌개를 끓인다.", "비가 온다.", ""])
+    )
+    queries = (Query("q1", "김치찌개", ""), Query("q2", "달에 착륙한 우주선", ""), Query("q3", "\x00", ""))
+    judgements = {"q1": {"d1": 1}, "q2": {"d0": 1}, "q3": {"d2": 1}}
+    judged = asyncio.run(run(Collection("plain", scenes, queries, judgements), place, lambda _: None))
+    assert [one.channels[FUSED]["ndcg@10"] for one in judged] == [1.0, 1.0, 0.0], (
+        "what the product refuses finds nothing"
+    )
+    assert judged[2].none
+    assert not asyncio.run(_indices(place))
+
+
+async def _indices(place: Place) -> list[str]:
+    async with OpenSearchText(place.opensearch) as text:
+        names = await text._call(lambda client: client.cat.indices(format="json"))
+    return [row["index"] for row in names if row["index"].startswith("heimdex-eval")]
