@@ -86,7 +86,7 @@ def without(directions: Float32, vectors: Float32) -> Float32:
 
 @cache
 def _directions() -> Float32:
-    """Return float32 (3, 384), orthonormal; made by ``heimdex eval`` from the project's scenes."""
+    """Return float32 (3, 384), orthonormal. Source: the means of ``tests/eval/scenes``; its test makes them again."""
     with files(__package__).joinpath("e5_directions.npy").open("rb") as file:
         directions: Float32 = np.load(file)
     return directions
