@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,9 @@ QUICK = {
     "HEIMDEX_ERASURE_WAIT_S": "2",
     "HEIMDEX_COMMIT_GRACE_S": "1",
 }
+
+# A run in the background has SIGINT ignored, and would hand that down to every process that a test means to stop by it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("heimdex", deadline=None)  # no test asserts a time
 hypothesis.settings.load_profile("heimdex")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 from pathlib import Path
 
 from alembic import command
@@ -22,6 +23,7 @@ from adapters.catalog.models import Base
 from contracts.errors import DependencyUnavailable, PreconditionFailed
 
 _SCRIPTS = Path(__file__).parent / "migrations"
+_THREAD_S = 5.0
 _LOCK = 0x4845494D  # "HEIM": PostgreSQL's advisory lock against another migration
 
 
@@ -76,11 +78,21 @@ def _version(connection: Connection) -> str:
     return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar() or "")
 
 
+async def _migrate_quietly(url: str) -> str:
+    """Migrate, and let aiosqlite's thread end before the loop does: else it prints that it could not."""
+    try:
+        return await migrate(url)
+    finally:
+        for thread in threading.enumerate():
+            if "_connection_worker_thread" in thread.name:
+                await asyncio.to_thread(thread.join, _THREAD_S)
+
+
 def main() -> int:
     """Migrate the catalogue that HEIMDEX_CATALOG names; 1 and one line when it cannot be."""
     url = os.environ.get("HEIMDEX_CATALOG", "")
     try:
-        version = asyncio.run(migrate(url))
+        version = asyncio.run(_migrate_quietly(url))
     except (ValueError, PreconditionFailed, DependencyUnavailable) as error:
         sys.stderr.write(f"migrate: {error}\n")
         return 1

@@ -99,6 +99,7 @@ def main(arguments: list[str]) -> NoReturn:
             sys.exit(1)
     die_with_parent()
     raise_file_limit()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored where `up` ran in the background; some are stopped by it
     record(home, name)
     wait_for([processes[other] for other in process.after], home, name)
     become(process)

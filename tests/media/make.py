@@ -188,7 +188,7 @@ def _pictures(scenes: Sequence[tuple[Source, float]], fps: int, size: tuple[int,
         at_s += seconds
         first, end = number, round(at_s * fps)
         show = _shower(source, size)
-        for number in range(first, end):  # noqa: B020, PLW2901
+        for number in range(first, end):
             yield number, show(number - first, (number - first) / fps)
         number = end
 

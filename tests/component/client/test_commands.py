@@ -120,6 +120,8 @@ async def test_nothing_found_is_no_failure(run: Run) -> None:
         (("delete", "vid_00000000000000000000000000"), 3),
         (("people", "remove", "아무개"), 3),
         (("upload", "no such film.mp4"), 3),
+        (("people", "add", "민지", "no such photo.jpg"), 3),
+        (("people", "add", "민지", "/"), 2),
         (("nonsense",), 2),
     ],
 )
@@ -216,6 +218,18 @@ async def test_a_folder_is_its_videos(run: Run, door: Door, tmp_path: Path) -> N
     assert (await run("upload", folder)).code == 2
 
 
+async def test_a_file_that_is_not_there_keeps_no_other_from_going(run: Run, door: Door, tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"frames")
+    ended = await run("upload", tmp_path / "absent.mp4", film, "--json")
+    assert ended.code == 3
+    absent, sent = ended.json
+    assert absent["error"] == {"message": f"no such file: {tmp_path / 'absent.mp4'}"}
+    assert (sent["file_name"], sent["state"]) == ("film.mp4", "validating")
+    said_so = await run("upload", tmp_path / "absent.mp4", film)
+    assert said_so.err == f"heimdex: no such file: {tmp_path / 'absent.mp4'}\n"
+
+
 async def test_somebody_is_added_listed_and_removed(run: Run, door: Door, tmp_path: Path) -> None:
     good, bad = tmp_path / "민지.png", tmp_path / "wall.png"
     good.write_bytes(photo(RED))
@@ -231,7 +245,8 @@ async def test_somebody_is_added_listed_and_removed(run: Run, door: Door, tmp_pa
     assert "wall.png: no face" in added.out
     (person,) = (await run("people", "--json")).json
     assert (person["display_name"], person["matched"]) == ("민지", False)
-    assert "still looking" in (await run("people")).out
+    (listed,) = [line for line in (await run("people")).out.splitlines() if line.startswith("per_")]
+    assert listed.split() == [person["person_id"], "민지", "0", "(still", "looking)", "1"], "photos that were accepted"
     removed = await run("people", "remove", unicodedata.normalize("NFD", "민지"))
     assert removed.code == 0
     assert (await run("people", "--json")).out == ""

@@ -43,6 +43,15 @@ def test_what_people_have_written_is_no_markup() -> None:
     assert "[bold]a[/bold] :smile: [x.mp4" in "\n".join(printed(table))
 
 
+def test_ids_are_whole_in_a_narrow_terminal() -> None:
+    table = output.table("video", "state", "file", whole=2)
+    video_id = "vid_" + "0" * 26
+    output.add_row(table, video_id, "validating", "고양이 " * 40)
+    lines = printed(table, width=80)
+    assert [line for line in lines if line.startswith(f"{video_id}  validating  고양이")]
+    assert max(cell_len(line) for line in lines) <= 80
+
+
 @pytest.mark.parametrize(("text", "shown"), [("asr", "asr   |"), ("영상", "영상  |"), ("가나다라", "가나다라|")])
 def test_padding_counts_columns(text: str, shown: str) -> None:
     assert output.padded(text, 6) + "|" == shown

@@ -53,4 +53,6 @@ def explain(error: Exception) -> str:
         return f"{error}; {hint}" if hint else str(error)
     if isinstance(error, FileNotFoundError):
         return f"no such file: {error.filename}"
+    if isinstance(error, OSError) and error.filename:
+        return f"{str(error.strerror).lower()}: {error.filename}"
     return str(error)

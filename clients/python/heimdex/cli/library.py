@@ -31,21 +31,20 @@ def find_video(client: Client, name: str) -> str:
 
 def videos(*, json: Json = False, home: Home = None) -> None:
     """List the videos, newest first."""
-    shown = output.table("video", "state", "length", "scenes", "uploaded", "file")
+    shown = output.table("video", "state", "length", "scenes", "file", whole=4)
     with Client(home=home) as client:
         for video in client.list_videos():
             if json:
                 output.emit_json(video_json(video))
             else:
-                note = f" ({video.error.message})" if video.error.message else ""
+                note = f": {video.error.message}" if video.error.message else ""
                 output.add_row(
                     shown,
                     video.video_id,
-                    output.state_name(video.state) + note,
+                    output.state_name(video.state),
                     output.clock(video.duration),
                     str(video.scene_count),
-                    output.when(video.create_time),
-                    video.file_name,
+                    video.file_name + note,
                 )
     if not json:
         output.console.print(shown if shown.rows else "no videos yet: heimdex upload FILE --watch")
@@ -55,7 +54,7 @@ def scenes(
     video: Annotated[str, typer.Argument(help="Id or file name.")], *, json: Json = False, home: Home = None
 ) -> None:
     """List the scenes of a video in order."""
-    shown = output.table("scene", "when", "said", "seen", "who")
+    shown = output.table("scene", "when", "said", "seen", "who", whole=2)
     with Client(home=home) as client:
         for scene_ in client.list_scenes(find_video(client, video)):
             if json:
@@ -119,6 +118,7 @@ def video_json(video: video_pb2.Video) -> dict[str, object]:
         "duration_s": output.seconds(video.duration),
         "scene_count": video.scene_count,
         "size_bytes": video.size_bytes,
+        "create_time": video.create_time.ToJsonString(),
         "degraded_stages": [output.stage_name(s) for s in video.degraded_stages],
         "stages": {output.stage_name(s.stage): output.outcome_name(s.outcome) for s in video.stages if s.outcome},
         "error": error_json(video),

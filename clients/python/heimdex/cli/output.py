@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 
 from google.protobuf.duration_pb2 import Duration
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -28,17 +28,22 @@ def emit_json(value: Mapping[str, object]) -> None:
     print(json.dumps(value, ensure_ascii=False), flush=True)
 
 
-def table(*columns: str) -> Table:
-    """Return a plain table."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        made.add_column(column, overflow="fold")
+def table(*columns: str, whole: int = 1) -> Table:
+    """Return a plain table whose first ``whole`` columns are never folded: ids are there to be copied."""
+    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for place, column in enumerate(columns):
+        made.add_column(column, overflow="fold", no_wrap=place < whole)
     return made
 
 
 def add_row(shown: Table, *cells: str) -> None:
     """Add a row of plain texts: what people have written is no markup."""
     shown.add_row(*(Text(cell) for cell in cells))
+
+
+def print_below(text: Text) -> None:
+    """Print a text that belongs to the line above it: indented, also where it is folded."""
+    console.print(Padding(text, (0, 0, 0, 4), expand=False))
 
 
 def padded(text: str, width: int) -> str:
@@ -60,12 +65,6 @@ def clock(duration: Duration) -> str:
 def span(scene: Scene) -> str:
     """Return ``[start–end]`` of a scene."""
     return f"[{clock(scene.start_offset)}–{clock(scene.end_offset)}]"
-
-
-def when(value: object) -> str:
-    """Return a Timestamp in local time, to the minute."""
-    at: datetime = value.ToDatetime(tzinfo=UTC)  # type: ignore[attr-defined]
-    return at.astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def state_name(state: video_pb2.VideoState.ValueType) -> str:

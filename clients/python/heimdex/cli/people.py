@@ -50,7 +50,7 @@ def people(context: typer.Context, *, json: Json = False, home: Home = None) -> 
                     person.person_id,
                     ", ".join((person.display_name, *person.aliases)),
                     str(person.scene_count) if person.matched else f"{person.scene_count} (still looking)",
-                    str(len(person.photos)),
+                    str(sum(p.verdict == people_pb2.PHOTO_VERDICT_ACCEPTED for p in person.photos)),
                 )
     if not json:
         output.console.print(shown if shown.rows else "nobody yet: heimdex people add NAME PHOTO…")
@@ -59,7 +59,7 @@ def people(context: typer.Context, *, json: Json = False, home: Home = None) -> 
 @app.command()
 def add(
     name: Annotated[str, typer.Argument(help="Name to search by.")],
-    photos: Annotated[list[Path], typer.Argument(help="Photos with this one face.", exists=True, dir_okay=False)],
+    photos: Annotated[list[Path], typer.Argument(help="Photos with this one face.")],
     *,
     alias: Annotated[list[str] | None, typer.Option(help="Another name; may be repeated.")] = None,
     json: Json = False,

@@ -66,21 +66,21 @@ def print_hits(done: pb.SearchScenesResponse, *, keyframe_root: str = "") -> Non
         output.console.print(
             Text.assemble(
                 (f"{hit.rank:>2}. ", "bold"), (scene.file_name, "bold"), f" {output.span(scene)}  ",
-                (f"{hit.score:.2f}", "bold"), f" = {parts}   confidence {hit.confidence:.2f}, {quality}",
+                (f"{hit.score:.2f}", "bold"), f" = {parts or 'nothing'}   confidence {hit.confidence:.2f}, {quality}",
             )
         )  # fmt: skip
         if hit.transcript:
-            line = Text("    ")
+            line = Text()
             for run in hit.transcript:
                 line.append(run.text, "bold reverse" if run.highlighted else "")
-            output.console.print(line)
+            output.print_below(line)
         about = []
         if scene.people:
             about.append("who: " + output.join(p.display_name for p in scene.people))
         if scene.tags:
             about.append("seen: " + output.join(t.names[0] if t.names else t.tag for t in scene.tags))
         if about:
-            output.console.print("    " + "   ".join(about), markup=False)
+            output.print_below(Text("   ".join(about)))
         if scene.keyframe.object_key:
             root = f"{keyframe_root.rstrip('/')}/" if keyframe_root else ""
             output.console.print(f"    {root}{scene.keyframe.object_key}", style="dim", markup=False, soft_wrap=True)
@@ -89,12 +89,13 @@ def print_hits(done: pb.SearchScenesResponse, *, keyframe_root: str = "") -> Non
     summary = done.summary
     took = output.seconds(summary.elapsed)
     missing = "".join(f"; without {channel(d.channel)} ({cause(d.cause)})" for d in summary.degraded)
-    output.console.print(f"{summary.total_hits} hits in {took * 1000:.0f} ms{missing}", style="dim")
+    hits = "1 hit" if summary.total_hits == 1 else f"{summary.total_hits} hits"
+    output.console.print(f"{hits} in {took * 1000:.0f} ms{missing}", style="dim")
 
 
 def hits_table(frame: pb.SearchScenesResponse) -> Table:
     """Return the current list while the search goes on."""
-    shown = output.table("", "score", "when", "file", "said")
+    shown = output.table("", "score", "when", "file", "said", whole=3)
     for hit in frame.hits[:10]:
         said = "".join(run.text for run in hit.transcript)
         output.add_row(shown, str(hit.rank), f"{hit.score:.2f}", output.span(hit.scene), hit.scene.file_name, said[:60])

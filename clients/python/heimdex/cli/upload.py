@@ -9,6 +9,7 @@ from typing import Annotated, Protocol
 
 import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Column
 
 from heimdex.cli import output
 from heimdex.cli.failure import EXIT_VIDEO_FAILED, Usage, exit_code, explain
@@ -18,6 +19,7 @@ from heimdex.common.v1 import common_pb2
 from heimdex.video.v1 import video_pb2
 
 _NAME_COLUMNS = 12
+_MAX_NAME_COLUMNS = 34
 SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"})
 
 
@@ -41,22 +43,24 @@ def upload(
                 if json:
                     output.emit_json({"type": "upload", "file_name": file.name, "error": {"message": explain(error)}})
                 else:
-                    typer.echo(f"{file.name}: {explain(error)}", err=True)
+                    name = "heimdex" if isinstance(error, OSError) else file.name  # which says itself of what it is
+                    typer.echo(f"{name}: {explain(error)}", err=True)
             worst = max(worst, code)
     if worst:
         raise typer.Exit(worst)
 
 
 def collect(paths: Sequence[Path]) -> list[Path]:
-    """Return the files of ``paths``; of a folder those with a video's suffix, by name. Raises Usage for none."""
+    """Return the files of ``paths``, also those that are not there; of a folder those with a video's suffix, by name.
+
+    Raises: Usage for none.
+    """
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
             files += sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        elif path.exists():
-            files.append(path)
         else:
-            raise FileNotFoundError(2, "no such file", str(path))
+            files.append(path)
     if not files:
         raise Usage(f"no videos ({', '.join(sorted(SUFFIXES))}) in {', '.join(map(str, paths))}")
     return files
@@ -179,9 +183,14 @@ def bars(*, quiet: bool = False) -> Iterator[Bars]:
         yield _PlainBars(quiet=quiet)
         return
     columns = (
-        TextColumn("  {task.description}", markup=False),
-        BarColumn(),
+        TextColumn(
+            "  {task.description}",
+            markup=False,
+            table_column=Column(no_wrap=True, overflow="ellipsis", max_width=_MAX_NAME_COLUMNS),
+        ),
+        BarColumn(bar_width=None),  # what the others leave
+        TextColumn("{task.percentage:>3.0f} %", markup=False),
         TextColumn("{task.fields[note]}", markup=False),
     )
-    with Progress(*columns, console=output.console) as progress:
+    with Progress(*columns, console=output.console, expand=True) as progress:
         yield _RichBars(progress)
