@@ -44,6 +44,7 @@ _APPS: Final = (
 )
 
 MIGRATE: Final = ("adapters.catalog.migrate",)
+SCHEMA: Final = ("indexer.schema",)
 MODELS: Final = "adapters.models.assets"  # and the folder they go into
 PREPARE: Final = ("control", "topics")
 PREPARE_NEEDS: Final = ("kafka", "objects")

@@ -22,7 +22,7 @@ from deploy.local.leftovers import end_leftovers
 from deploy.local.machine import require_platform
 from deploy.local.ports import LOOPBACK
 from deploy.local.process import Process
-from deploy.local.processes import MIGRATE, MODELS, PREPARE, PREPARE_NEEDS, module_command, table
+from deploy.local.processes import MIGRATE, MODELS, PREPARE, PREPARE_NEEDS, SCHEMA, module_command, table
 from deploy.local.provision import cache_folder, provision
 from deploy.local.servers import configure
 from deploy.local.supervisor import WATCHDOG, Managed, Supervisor
@@ -144,6 +144,7 @@ def _bring_up(home: Home, manager: Supervisor, processes: list[Process], say: Sa
     if apps:
         shared = apps[0].environment  # both while the servers come up
         progress.run("migrate", MIGRATE, shared)
+        progress.run("schema", SCHEMA, shared)
         progress.run("models", (MODELS, shared["HEIMDEX_MODELS_DIR"]), shared)
         progress.wait_ready([server for server in servers if server.name in PREPARE_NEEDS])
         progress.run("prepare", PREPARE, shared)

@@ -100,7 +100,9 @@ def fuse(
         if sure >= condition.min_confidence:
             parts = _contributions(ranking, columns, raw)
             # Rounded, so that sums of the same points in another order still tie.
-            scored.append((-round(sum([part.points for part in parts]), 9), row, sure, parts))
+            score = round(sum([part.points for part in parts]), 9)
+            if score > 0:  # else some list held it for want of anything better
+                scored.append((-score, row, sure, parts))
     scored.sort(key=itemgetter(0, 1))
     return len(scored), tuple(
         Ranked(row, -negative, sure, quality_of_hit(ranking, sure), tuple(sorted(parts, key=lambda p: -p.points)))

@@ -58,7 +58,7 @@ def test_what_is_said_in_another_language_is_found_by_meaning_alone() -> None:
 
 
 def test_a_row_beyond_a_list_gets_its_lowest_and_a_row_without_gets_nothing() -> None:
-    said = Answer(Channel.LEXICAL, {"far": 5.0})
+    said = Answer(Channel.LEXICAL, {"far": 5.0}, coverage={"far": 1.0})
     cut = Answer(Channel.DENSE, {"near": 0.9, "last": 0.8}, exact=False)
     raw = {h.row_id: {p.channel: p.raw for p in h.contributions} for h in fuse(SMALL, answers(said, cut), ANY)}
     assert raw["far"][Channel.DENSE] == 0.8
@@ -136,3 +136,8 @@ def test_bounds_and_sums_hold_for_any_answers(
         for part in hit.contributions:
             assert part.points == pytest.approx(part.similarity * part.weight)
             assert 0 <= part.similarity <= 1
+
+
+def test_a_row_without_any_points_is_no_hit() -> None:
+    total, ranked = fuse(SMALL, {Channel.DENSE: Answer(Channel.DENSE, {"near": 0.5, "nothing": -0.1})}, ANY, 10)
+    assert (total, [row.row_id for row in ranked]) == (1, ["near"])

@@ -1,0 +1,40 @@
+"""The schema step on a real SQLite catalogue: makes the first generation, accepts its own, refuses another's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from adapters.catalog.migrate import migrate
+
+
+def _step(catalog: Path, profile: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "indexer.schema"],
+        env={"HEIMDEX_CATALOG": f"sqlite+aiosqlite:///{catalog}", "HEIMDEX_PROFILE": profile},
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+async def catalog(tmp_path: Path) -> Path:
+    path = tmp_path / "catalog.db"
+    await migrate(f"sqlite+aiosqlite:///{path}")
+    return path
+
+
+def test_first_its_own_and_another_ones(catalog: Path) -> None:
+    for _ in range(2):
+        done = _step(catalog, "small")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("generation 1: ")
+    refused = _step(catalog, "fake")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("this library was indexed by e5-small")
+    assert refused.stderr.count("\n") == 1
