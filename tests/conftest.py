@@ -15,6 +15,7 @@ from deploy.local.environment import environment
 from deploy.local.home import Home
 from deploy.local.provision import cache_folder
 from deploy.local.stack import Options, down, up
+from tests.distributions import install_sdk
 from tests.stack import Servers, Stack
 
 QUICK = {
@@ -73,3 +74,9 @@ def media() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no Korean recordings at {folder} (HEIMDEX_MEDIA names another folder)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def sdk_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment in which there is nothing of Heimdex but its SDK."""
+    return install_sdk(tmp_path_factory.mktemp("sdk"))

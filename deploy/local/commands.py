@@ -10,8 +10,9 @@ from typing import Annotated, Final
 
 import typer
 
-from deploy.local.failure import DeployError
+from deploy.local.failure import DeployError, NoSuchThing
 
+_EXIT_NOT_FOUND: Final = 3
 _EXIT_UNAVAILABLE: Final = 5
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -214,7 +215,7 @@ def _taught() -> Iterator[None]:
         yield
     except DeployError as error:
         typer.echo(f"heimdex: {error}", err=True)
-        raise typer.Exit(_EXIT_UNAVAILABLE) from error
+        raise typer.Exit(_EXIT_NOT_FOUND if isinstance(error, NoSuchThing) else _EXIT_UNAVAILABLE) from error
     except OSError as error:  # no space, no permission
         typer.echo(f"heimdex: {error}; see `heimdex doctor`", err=True)
         raise typer.Exit(_EXIT_UNAVAILABLE) from error

@@ -16,3 +16,7 @@ class DeployError(Exception):
         super().__init__(f"{problem}; {remedy}")
         self.problem = problem
         self.remedy = remedy
+
+
+class NoSuchThing(DeployError):
+    """What was asked for by name is not there."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.local.failure import DeployError
+from deploy.local.failure import NoSuchThing
 from deploy.local.home import Home
 
 _POLL_S: Final = 0.3
@@ -26,7 +26,7 @@ def log_files(home: Home, name: str | None) -> list[Path]:
     """Return the log of `name`, or every log.
 
     Raises:
-        DeployError: There is no such log.
+        NoSuchThing: There is no such log.
     """
     present = sorted(home.logs.glob("*.log"))
     if name is None:
@@ -34,7 +34,7 @@ def log_files(home: Home, name: str | None) -> list[Path]:
     chosen = [path for path in present if path.stem == name]
     if not chosen:
         names = ", ".join(path.stem for path in present) or "none yet"
-        raise DeployError(f"there is no log called {name}", f"there are: {names}")
+        raise NoSuchThing(f"there is no log called {name}", f"there are: {names}")
     return chosen
 
 
