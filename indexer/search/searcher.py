@@ -15,6 +15,7 @@ from contracts.ports import Clock, QueryEncoder, QueryVectors, TextIndex, Vector
 from indexer.search.channels import Answers, Channels, Question, question_of
 from indexer.search.frames import SPARE_ROWS, Shown, hits_of, show, spoken_in
 from indexer.search.fuse import Answer, candidates, fuse
+from indexer.search.names import Names
 from indexer.search.parse import Parsed, clean, parse
 from indexer.search.ranking import Ranking, quality_of_answer
 from indexer.search.timing import Late, stop, within
@@ -99,6 +100,7 @@ class Searcher:
         text_vectors: VectorIndex,
         vision_vectors: VectorIndex,
         encoder: QueryEncoder,
+        generation: Generation,
         ranking: Ranking,
         clock: Clock,
         *,
@@ -114,6 +116,8 @@ class Searcher:
             encoder=encoder,
             budgets=budgets,
         )
+        self._names = Names(catalog, clock)
+        self._generation = generation
         self._ranking = ranking
         self._clock = clock
         self._budgets = budgets
@@ -157,9 +161,8 @@ class Searcher:
             first_rank: place of the first hit, >= 1.
         """
         schedule = self._schedule(deadline_s)
-        generation = await self._sql(self._catalog.active_generation, schedule.channels_s)
         shown = await self._sql(lambda: show(self._catalog, tenant_id, ranked, limit, {}), schedule.scenes_s)
-        return Page(await self._marked(generation, marking, shown, schedule, first_rank), shown.rest)
+        return Page(await self._marked(marking, shown, schedule, first_rank), shown.rest)
 
     # ---- the question -----------------------------------------------------------------------------
 
@@ -169,14 +172,11 @@ class Searcher:
         named = bool(request.query.strip()) or not request.person_ids
         if named:
             clean(request.query, max_chars=max_chars)  # refused before anything is asked of a store
-        generation = await self._sql(self._catalog.active_generation, schedule.channels_s)
-        if generation.ranking != self._ranking.name:
-            raise DependencyUnavailable("ranking", f"generation {generation.generation} wants another ranking file")
         parsed = Parsed("", "", (), ())
         if named:
-            names = await self._sql(lambda: self._catalog.people_names(request.tenant_id), schedule.channels_s)
+            names = await self._sql(lambda: self._names.of(request.tenant_id), schedule.channels_s)
             parsed = parse(request.query, names, max_chars=max_chars)
-        return question_of(request, parsed, generation)
+        return question_of(request, parsed, self._generation)
 
     def _schedule(self, deadline_s: float) -> _Schedule:
         now, reserve = self._clock.monotonic_s(), min(self._budgets.reserve_s, deadline_s * _MAX_RESERVED_SHARE)
@@ -265,7 +265,7 @@ class Searcher:
         quality = self._quality(shown)
         if quality is MatchQuality.NONE:  # the nearest of what does not answer is no answer
             total, shown = 0, Shown((), (), 0)
-        hits = await self._marked(question.generation, question.parsed.marking, shown, schedule)
+        hits = await self._marked(question.parsed.marking, shown, schedule)
         summary = Summary(
             total_hits=total - shown.gone,
             match_quality=quality,
@@ -284,12 +284,10 @@ class Searcher:
         best = max((row.confidence for row in (*(row for row, _ in shown.scenes), *shown.rest)), default=0.0)
         return quality_of_answer(self._ranking, best)
 
-    async def _marked(
-        self, generation: Generation, marking: str, shown: Shown, schedule: _Schedule, first_rank: int = 1
-    ) -> tuple[Hit, ...]:
+    async def _marked(self, marking: str, shown: Shown, schedule: _Schedule, first_rank: int = 1) -> tuple[Hit, ...]:
         seconds = schedule.done_s - self._clock.monotonic_s()
         spoken = spoken_in(shown)
-        marks = await self._marks(generation.text_index, marking, spoken, seconds)
+        marks = await self._marks(self._generation.text_index, marking, spoken, seconds)
         return hits_of(shown, spoken, marks, first_rank)
 
     async def _marks(

@@ -41,6 +41,7 @@ class Stores:
             self.text_vectors,
             self.vision_vectors,
             self.encoder,
+            self.generation,
             load(self.generation.ranking),
             SystemClock(),
         )

@@ -246,7 +246,7 @@ async def open_door(
         def make(generation: Generation) -> Searcher:
             return Searcher(
                 catalog, cast("TextIndex", stores.text), cast("VectorIndex", stores.dense),
-                cast("VectorIndex", stores.vision), stores.encoder, ranking.load(generation.ranking), clock,
+                cast("VectorIndex", stores.vision), stores.encoder, generation, ranking.load(generation.ranking), clock,
             )  # fmt: skip
 
         uploads = UploadService(catalog, objects, completion, clock, limits)

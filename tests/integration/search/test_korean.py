@@ -163,7 +163,14 @@ async def library(servers: Servers, tmp_path_factory: pytest.TempPathFactory) ->
         video = await catalog.get_video(TENANT, VIDEO)
         yield Library(
             Searcher(
-                catalog, text, text_vectors, vision_vectors, Spoken(settings), load(generation.ranking), SystemClock()
+                catalog,
+                text,
+                text_vectors,
+                vision_vectors,
+                Spoken(settings),
+                generation,
+                load(generation.ranking),
+                SystemClock(),
             ),
             video.scene_count,
         )

@@ -184,6 +184,7 @@ class World:
             cast("VectorIndex", self.dense),
             cast("VectorIndex", self.vision),
             self.encoder,
+            self.catalog.generation,
             load("small-v1"),
             self.clock,
             budgets=Budgets(**budgets),

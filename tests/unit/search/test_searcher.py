@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from dataclasses import replace
 
 import pytest
 
@@ -344,10 +343,3 @@ async def test_bad_requests_are_refused_before_any_store(world: World, asked: Se
         await frames(world, asked)
     assert not world.text.queries
     assert not world.encoder.texts
-
-
-async def test_a_generation_with_another_ranking_is_not_guessed_at(world: World) -> None:
-    world.catalog.generation = replace(world.catalog.generation, ranking="large-v7")
-    with pytest.raises(DependencyUnavailable) as failed:
-        await frames(world, request())
-    assert failed.value.dependency == "ranking"
