@@ -166,7 +166,7 @@ class StageRunner:
         start, start_s = self._now(), self._clock.monotonic_s()
         attempt = secrets.token_hex(6)
         workdir = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=f"heimdex-{self._stage.noun}-"))
-        finished: Finished | None = None
+        committing: asyncio.Future[Finished] | None = None
         try:
             async with asyncio.timeout(deadline_s):
                 result = await self._result(delivery, life, workdir, start, deadline_s)
@@ -175,15 +175,17 @@ class StageRunner:
                 manifest.counts.update(result.counts)
                 manifest.labels.update(result.labels)
                 manifest.elapsed_ms = round((self._clock.monotonic_s() - start_s) * 1000)
-                finished = await self._commit(delivery, manifest)
-                return finished
+                committing = asyncio.ensure_future(self._commit(delivery, manifest))
+                return await asyncio.shield(committing)
         except TimeoutError as error:
             raise ModelUnavailable(
                 self._stage.noun, f"took longer than {deadline_s:.0f} s", reason="DEADLINE_EXCEEDED"
             ) from error
         finally:
             await asyncio.shield(asyncio.to_thread(shutil.rmtree, workdir, ignore_errors=True))
-            if finished is None or not _made_by(finished.manifest, attempt):
+            if committing is not None:  # a put under way is not called back: what it names must stay
+                await asyncio.wait({committing})
+            if not _succeeded(committing, attempt):
                 await asyncio.shield(self._discard(delivery, attempt))
 
     async def _result(
@@ -292,7 +294,9 @@ class StageRunner:
         context = delivery.context
         prefix = ids.blob_key(context.tenant_id, context.video_id, self._stage.noun, delivery.spec, attempt, "")
         try:
-            await self._objects.purge(prefix)
+            finished = await self._finished(delivery)  # a put that failed may have arrived all the same
+            if finished is None or not _made_by(finished.manifest, attempt):
+                await self._objects.purge(prefix)
         except HeimdexError as error:  # unreferenced blobs are swept later
             _log.warning("blobs left behind", stage=self._stage.noun, video_id=context.video_id, error=error.message)
 
@@ -394,3 +398,9 @@ def _measure(path: Path) -> tuple[int, str]:
 
 def _made_by(manifest: manifest_pb2.Manifest, attempt: str) -> bool:
     return any(f"/b/{attempt}/" in blob.key for blob in manifest.blobs)
+
+
+def _succeeded(committing: asyncio.Future[Finished] | None, attempt: str) -> bool:
+    if committing is None or committing.cancelled() or committing.exception() is not None:
+        return False
+    return _made_by(committing.result().manifest, attempt)

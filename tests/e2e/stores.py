@@ -40,7 +40,7 @@ async def _leftovers(stack: Stack, tenant: str, video_id: str) -> dict[str, int]
         if answer["count"]:
             found["opensearch"] = answer["count"]
     for name in ("HEIMDEX_MILVUS_TEXT", "HEIMDEX_MILVUS_VISION"):
-        milvus = MilvusClient(uri=env[name])
+        milvus = MilvusClient(uri=env[name], grpc_options={"grpc.keepalive_time_ms": 360_000})  # Lite resents pings
         for collection in milvus.list_collections():
             rows = milvus.query(collection, filter=f'video_id == "{video_id}"', output_fields=["video_id"])
             if rows:

@@ -21,7 +21,7 @@ from contracts import codec, flow, ids, plan
 from contracts.delivery import Delivery, Ended
 from contracts.endings import stage_event
 from contracts.errors import DependencyUnavailable, HeimdexError, ModelUnavailable, Rejected
-from contracts.ports import Objects, Record
+from contracts.ports import ObjectInfo, Objects, Record
 from contracts.work import Job, Result, Run
 from heimdex.common.v1 import common_pb2
 from heimdex.events.v1 import context_pb2, events_pb2, manifest_pb2
@@ -102,9 +102,16 @@ class Worker:
 class Bench:
     """A stage with everything around it in memory."""
 
-    def __init__(self, noun: str, perform: Callable[[object], object], *, pipeline: plan.Pipeline = PIPELINE) -> None:
+    def __init__(
+        self,
+        noun: str,
+        perform: Callable[[object], object],
+        *,
+        pipeline: plan.Pipeline = PIPELINE,
+        objects: MemoryObjects | None = None,
+    ) -> None:
         self.stage = flow.STAGES[noun]
-        self.objects, self.lease_objects = MemoryObjects(), MemoryObjects()
+        self.objects, self.lease_objects = objects or MemoryObjects(), MemoryObjects()
         self.bus, self.clock = Bus(), VirtualClock()
         self.child = DirectChild(perform)
         self.watched: list[common_pb2.Outcome.ValueType | None] = []
@@ -248,6 +255,50 @@ async def test_a_crash_between_manifest_and_fact_is_made_good(tmp_path: Path) ->
     await bench.intake.handle(record)
     assert len(bench.facts()) == 1
     assert bench.child.calls == 1
+
+
+class _Slow(MemoryObjects):
+    """Whose manifests arrive when they are let, whether or not anybody still waits: as a thread's do."""
+
+    def __init__(self, *, then: Exception | None = None) -> None:
+        super().__init__()
+        self.under_way, self.let, self.then = asyncio.Event(), asyncio.Event(), then
+
+    async def put(self, key: str, body: bytes, **options: object) -> ObjectInfo:
+        """Write; manifests of ``scenes`` late, and with the error that is to come of it."""
+        if "/scenes/" not in key or not key.endswith("manifest.pb"):
+            return await super().put(key, body, **options)  # type: ignore[arg-type]
+        self.under_way.set()
+        await self.let.wait()
+        info = await super().put(key, body, **options)  # type: ignore[arg-type]
+        if self.then is not None:
+            raise self.then
+        return info
+
+
+async def test_a_run_cancelled_while_its_manifest_arrives_keeps_what_it_names(tmp_path: Path) -> None:
+    objects = _Slow()
+    bench = Bench("scenes", makes(tmp_path), objects=objects)
+    await bench.ready("validate")
+    task = asyncio.create_task(bench.intake.handle(await bench.input_of("validate")))
+    await objects.under_way.wait()
+    task.cancel()
+    await bench.clock.sleep(0)
+    objects.let.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    manifest = await bench.manifest()
+    assert [(await objects.get(blob.key))[0] for blob in manifest.blobs] == [b"artifact", b"pictures"]
+
+
+async def test_a_manifest_that_arrived_though_its_put_failed_keeps_what_it_names(tmp_path: Path) -> None:
+    objects = _Slow(then=DependencyUnavailable("objects", "the answer was lost"))
+    objects.let.set()
+    bench = Bench("scenes", makes(tmp_path), objects=objects)
+    await bench.ready("validate")
+    await bench.intake.handle(await bench.input_of("validate"))
+    manifest = await bench.manifest()
+    assert [(await objects.get(blob.key))[0] for blob in manifest.blobs] == [b"artifact", b"pictures"]
 
 
 async def test_a_join_waits_for_its_last_input(tmp_path: Path) -> None:
