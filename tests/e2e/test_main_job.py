@@ -127,12 +127,13 @@ def test_second_tenant_finds_nothing(library: Library, stack: Stack) -> None:
 
 
 def test_pages_do_not_overlap(library: Library) -> None:
-    first = search(library.client, "사진", limit=5)
+    first = search(library.client, "오토바이", limit=2)
     assert first.next_page_token
-    second = search(library.client, "사진", limit=5, page_token=first.next_page_token)
+    second = search(library.client, "오토바이", limit=2, page_token=first.next_page_token)
     seen = [h.scene.scene_id for h in (*first.hits, *second.hits)]
     assert len(seen) == len(set(seen))
-    assert [h.rank for h in second.hits] == list(range(6, 6 + len(second.hits)))
+    assert [h.rank for h in second.hits] == list(range(3, 3 + len(second.hits)))
+    assert second.hits
 
 
 def test_video_without_audio_is_found_by_sight(stack: Stack, client: Client, pictures: Path, tmp_path: Path) -> None:
