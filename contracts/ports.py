@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -215,8 +215,7 @@ class VectorRow:
     vector: Float32
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
+class Scored(NamedTuple):
     """A row with its score on the channel's own scale (cosine in [-1, 1], BM25 >= 0), best first."""
 
     row_id: str
@@ -301,8 +300,7 @@ class TextQuery:
     limit: int = 50
 
 
-@dataclass(frozen=True, slots=True)
-class TextHit:
+class TextHit(NamedTuple):
     """One lexical hit: BM25 of the transcript, tag score, idf coverage in [0, 1]."""
 
     row_id: str

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import grpc
 import structlog
+import uvloop
 from pydantic import Field, SecretStr
 
 from adapters import logs, ops, tracing
@@ -238,4 +239,4 @@ async def _pages(settings: Settings, *, live: Callable[[], bool], ready: Callabl
 
 if __name__ == "__main__":
     logs.configure()
-    asyncio.run(main(Settings()))  # type: ignore[call-arg]  # the environment gives them
+    uvloop.run(main(Settings()))  # type: ignore[call-arg]  # the environment gives them

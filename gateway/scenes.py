@@ -17,13 +17,19 @@ URL_LIFE_S = 3600
 
 def to_proto(row: SceneRow) -> scene_pb2.Scene:
     """Return a scene with the people that SQL knows in it. Raises Internal (permanent) when its body is no scene."""
+    scene = scene_pb2.Scene()
+    put(row, scene)
+    return scene
+
+
+def put(row: SceneRow, scene: scene_pb2.Scene) -> None:
+    """Write a scene into an empty message, as ``to_proto``."""
     try:
-        scene = scene_pb2.Scene.FromString(row.body)
+        scene.MergeFromString(row.body)
     except DecodeError as error:
         raise Internal("a scene row's body is no scene") from error
-    del scene.people[:]
+    scene.ClearField("people")
     scene.people.extend(person(who) for who in row.people)
-    return scene
 
 
 def person(who: ScenePerson) -> scene_pb2.ScenePerson:

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import mul
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from contracts.ids import row_id, split_row_id
-from indexer.search.types import Cause, Channel, Contribution, Degraded, MatchQuality, Ranked
+from indexer.search.types import Cause, Channel, Degraded, MatchQuality, Ranked
 
 LIFE_S = 15 * 60
 """How long a list stays frozen. Source: ``heimdex.search.v1.SearchScenesResponse.next_page_token``."""
 
-_FORMAT = 1
+_FORMAT = 2
 _CHANNELS, _CAUSES, _QUALITIES = tuple(Channel), tuple(Cause), tuple(MatchQuality)  # places are part of the format
 _HEAD = struct.Struct(">BQIIBBBBBHHH")
 _LEVEL = 1  # the slower ones gain a few per cent
@@ -36,7 +36,7 @@ class Frozen:
     Attributes:
         generation: number of the one that was read.
         first_rank: place of the first row of ``rest``, >= 1.
-        rest: best first; every row has contributions of the same channels with the same weights.
+        rest: best first; every row has the measures of the same channels.
         marking: what to mark in transcripts.
     """
 
@@ -54,8 +54,7 @@ class Frozen:
 def pack(frozen: Frozen) -> bytes:
     """Return the bytes of a list."""
     rest = frozen.rest
-    weights = {part.channel: part.weight for part in rest[0].contributions} if rest else {}
-    rows = [{part.channel: part for part in ranked.contributions} for ranked in rest]
+    channels = rest[0].channels if rest else ()
     scenes = [split_row_id(ranked.row_id) for ranked in rest]
     ids = ",".join(scene for scene, _ in scenes).encode()
     ranking, marking = frozen.ranking.encode(), frozen.marking.encode()
@@ -68,7 +67,7 @@ def pack(frozen: Frozen) -> bytes:
             _QUALITIES.index(frozen.match_quality),
             len(frozen.answered),
             len(frozen.degraded),
-            len(weights),
+            len(channels),
             len(ranking),
             len(marking),
             len(ids),
@@ -77,8 +76,7 @@ def pack(frozen: Frozen) -> bytes:
         bytes(_CHANNELS.index(channel) for channel in frozen.answered),
         bytes(_CHANNELS.index(missing.channel) for missing in frozen.degraded),
         bytes(_CAUSES.index(missing.cause) for missing in frozen.degraded),
-        bytes(_CHANNELS.index(channel) for channel in weights),
-        _packed(list(weights.values()), _WEIGHT),
+        bytes(_CHANNELS.index(channel) for channel in channels),
         ranking,
         marking,
         ids,
@@ -86,9 +84,10 @@ def pack(frozen: Frozen) -> bytes:
         bytes(_QUALITIES.index(ranked.match_quality) for ranked in rest),
         _shares([ranked.confidence for ranked in rest]),
     ]
-    for channel in weights:  # column by column, which compresses better
-        parts.append(_shares([row[channel].similarity for row in rows]))
-        parts.append(_packed(np.clip([row[channel].raw for row in rows], -_MAX_RAW, _MAX_RAW), _RAW))
+    # Column by column, which compresses better.
+    parts.append(_shares(np.array([ranked.similarities for ranked in rest]).T))
+    parts.append(_packed(np.array([ranked.weights for ranked in rest]).T, _WEIGHT))
+    parts.append(_packed(np.clip(np.array([ranked.raw for ranked in rest]).T, -_MAX_RAW, _MAX_RAW), _RAW))
     return zlib.compress(b"".join(parts), _LEVEL)
 
 
@@ -105,7 +104,7 @@ def unpack(packed: bytes) -> Frozen | None:
     read = _Reader(body, _HEAD.size)
     there = read.channels(answered)
     missing = zip(read.channels(degraded), read.take(degraded), strict=True)
-    weights = dict(zip(read.channels(columns), read.numbers(columns, _WEIGHT), strict=True))
+    channels = read.channels(columns)
     return Frozen(
         generation=generation,
         first_rank=first_rank,
@@ -115,29 +114,28 @@ def unpack(packed: bytes) -> Frozen | None:
         degraded=tuple(Degraded(channel, _CAUSES[cause]) for channel, cause in missing),
         ranking=read.text(ranking),
         marking=read.text(marking),
-        rest=_rows(read, weights, read.text(ids), rows),
+        rest=_rows(read, channels, read.text(ids), rows),
     )
 
 
-def _rows(read: _Reader, weights: Mapping[Channel, float], ids: str, rows: int) -> tuple[Ranked, ...]:
+def _rows(read: _Reader, channels: tuple[Channel, ...], ids: str, rows: int) -> tuple[Ranked, ...]:
     scenes = ids.split(",") if ids else []
     revisions = read.numbers(rows, _REVISION)
     qualities = [_QUALITIES[place] for place in read.take(rows)]
     confidences = read.shares(rows)
-    columns = [
-        [
-            Contribution(channel, similar, weight, similar * weight, raw)
-            for similar, raw in zip(read.shares(rows), read.numbers(rows, _RAW), strict=True)
-        ]
-        for channel, weight in weights.items()
-    ]
+    similarities = list(zip(*[read.shares(rows) for _ in channels], strict=True))
+    weights = list(zip(*[read.numbers(rows, _WEIGHT) for _ in channels], strict=True))
+    raw = list(zip(*[read.numbers(rows, _RAW) for _ in channels], strict=True))
     return tuple(
         Ranked(
             row_id=row_id(scenes[row], revisions[row]),
-            score=sum(column[row].points for column in columns),
+            score=sum(map(mul, similarities[row], weights[row])),
             confidence=confidences[row],
             match_quality=qualities[row],
-            contributions=tuple(sorted((column[row] for column in columns), key=lambda part: -part.points)),
+            channels=channels,
+            similarities=similarities[row],
+            weights=weights[row],
+            raw=raw[row],
         )
         for row in range(rows)
     )
@@ -169,7 +167,7 @@ class _Reader:
         return [steps / _STEPS for steps in self.numbers(count, _SHARE)]
 
 
-def _shares(values: Sequence[float]) -> bytes:
+def _shares(values: npt.ArrayLike) -> bytes:
     return _packed(np.rint(np.clip(values, 0.0, 1.0) * _STEPS), _SHARE)
 
 

@@ -8,13 +8,11 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from contracts.catalog import SceneRow
 from gateway import scenes, validation
 from gateway.videos import duration
-from heimdex.scene.v1 import scene_pb2
 from heimdex.search.v1 import search_service_pb2 as pb
 from indexer.search.parse import clean
-from indexer.search.types import Cause, Channel, Contribution, Degraded, Hit, MatchQuality, SearchRequest, Update
+from indexer.search.types import Cause, Channel, Degraded, Hit, MatchQuality, SearchRequest, Update
 
 DEFAULT_PAGE_SIZE: Final = 20
 MAX_PAGE_SIZE: Final = 200
@@ -101,26 +99,36 @@ def summary(
 
 def hits(found: Iterable[Hit]) -> list[pb.SceneHit]:
     """Return hits, each with its scene but for the spoken lines, which its runs hold."""
-    return [
-        pb.SceneHit(
-            rank=hit.rank,
-            scene=_scene(hit.scene),
-            score=hit.ranked.score,
-            confidence=hit.ranked.confidence,
-            match_quality=quality(hit.ranked.match_quality),
-            contributions=[_contribution(part) for part in hit.ranked.contributions],
-            transcript=[
-                pb.TextRun(
-                    text=run.text,
-                    highlighted=run.highlighted,
-                    start_offset=duration(run.start_ms),
-                    end_offset=duration(run.end_ms),
-                )
-                for run in hit.transcript
-            ],
+    return [_hit(hit) for hit in found]
+
+
+def _hit(hit: Hit) -> pb.SceneHit:
+    """Return a hit, filled in place: messages that are made apart are copied in."""
+    ranked = hit.ranked
+    message = pb.SceneHit(
+        rank=hit.rank,
+        score=ranked.score,
+        confidence=ranked.confidence,
+        match_quality=quality(ranked.match_quality),
+    )
+    scenes.put(hit.scene, message.scene)
+    message.scene.ClearField("transcript")
+    for part in ranked.contributions:
+        message.contributions.add(
+            channel=channel(part.channel),
+            similarity=part.similarity,
+            weight=part.weight,
+            points=part.points,
+            raw=part.raw,
         )
-        for hit in found
-    ]
+    for run in hit.transcript:
+        message.transcript.add(
+            text=run.text,
+            highlighted=run.highlighted,
+            start_offset=duration(run.start_ms),
+            end_offset=duration(run.end_ms),
+        )
+    return message
 
 
 def channel(name: Channel) -> pb.Channel.ValueType:
@@ -131,19 +139,3 @@ def channel(name: Channel) -> pb.Channel.ValueType:
 def quality(value: MatchQuality) -> pb.MatchQuality.ValueType:
     """Return a quality's enum value: they have the same names."""
     return _QUALITY_VALUES[value]
-
-
-def _scene(row: SceneRow) -> scene_pb2.Scene:
-    scene = scenes.to_proto(row)
-    del scene.transcript[:]
-    return scene
-
-
-def _contribution(part: Contribution) -> pb.Contribution:
-    return pb.Contribution(
-        channel=channel(part.channel),
-        similarity=part.similarity,
-        weight=part.weight,
-        points=part.points,
-        raw=part.raw,
-    )

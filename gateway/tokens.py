@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +20,7 @@ _REQUIRED: Final = ("iss", "aud", "sub", "exp")
 _LEEWAY_S: Final = 5
 _MAX_SUBJECT_LENGTH: Final = 255
 _MAX_TOKEN_LENGTH: Final = 16_384
+_KEPT: Final = 1024  # tokens; then all are forgotten
 
 _log = structlog.get_logger()
 
@@ -41,12 +44,10 @@ class KeyFile:
         self._seen = _fingerprint(path)
         self._keys = _read(path)
 
-    def find(self, key_id: str | None) -> jwt.PyJWK | None:
-        """Return a key by its id; without an id the only one there is."""
+    def keys(self) -> Mapping[str, jwt.PyJWK]:
+        """Return the keys by id: the same mapping until the file has changed."""
         self._refresh()
-        if key_id is None:
-            return next(iter(self._keys.values())) if len(self._keys) == 1 else None
-        return self._keys.get(key_id)
+        return self._keys
 
     def _refresh(self) -> None:
         try:
@@ -65,6 +66,9 @@ class TokenVerifier:
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
+        # A caller sends the same token with every call, and verifying it costs as much as a small search.
+        self._verified: dict[str, Principal] = {}
+        self._verified_by: Mapping[str, jwt.PyJWK] = {}
 
     def verify(self, authorization: str | None) -> Principal:
         """Return who a call's ``authorization`` header speaks for.
@@ -78,10 +82,19 @@ class TokenVerifier:
         token = token.strip()
         if scheme.lower() != "bearer" or not token or len(token) > _MAX_TOKEN_LENGTH:
             raise _refused("MALFORMED", "the authorization header is not of the form: Bearer …")
+        keys = self._keys.keys()
+        if keys is not self._verified_by or len(self._verified) >= _KEPT:
+            self._verified, self._verified_by = {}, keys
+        who = self._verified.get(token)
+        if who is None or time.time() * 1000 >= who.expire_ms:
+            who = self._verified[token] = self._read(token, keys)
+        return who
+
+    def _read(self, token: str, keys: Mapping[str, jwt.PyJWK]) -> Principal:
         try:
             claims = jwt.decode(
                 token,
-                self._key(token),
+                _key(token, keys),
                 algorithms=ALGORITHMS,
                 issuer=self._issuer,
                 audience=self._audience,
@@ -94,12 +107,16 @@ class TokenVerifier:
             raise _refused(_cause(error), "the token does not verify") from error
         return _principal(claims)
 
-    def _key(self, token: str) -> jwt.PyJWK:
-        header = jwt.get_unverified_header(token)
-        key = self._keys.find(header.get("kid"))
-        if key is None:
-            raise _refused("UNKNOWN_KEY", "the token is signed by a key that is not known here")
-        return key
+
+def _key(token: str, keys: Mapping[str, jwt.PyJWK]) -> jwt.PyJWK:
+    """Return the key that a token names; where it names none, the only one there is."""
+    key_id = jwt.get_unverified_header(token).get("kid")
+    if key_id is None and len(keys) == 1:
+        return next(iter(keys.values()))
+    key = keys.get(key_id or "")
+    if key_id is None or key is None:
+        raise _refused("UNKNOWN_KEY", "the token is signed by a key that is not known here")
+    return key
 
 
 def _principal(claims: dict[str, Any]) -> Principal:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Row
 
 from adapters.catalog.models import (
     GenerationRow,
@@ -130,7 +133,7 @@ def video_of(row: VideoRow, runs: Iterable[StageRunRow], plan_key: str) -> Video
     )
 
 
-def scene_of(row: SceneTableRow, people: Sequence[ScenePerson]) -> SceneRow:
+def scene_of(row: Row[Any], people: Sequence[ScenePerson]) -> SceneRow:
     """Return a scene with the people in it, best first."""
     return SceneRow(
         scene_id=row.scene_id,

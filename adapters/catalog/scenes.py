@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
-from sqlalchemy import Select, select, tuple_
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import BindParameter, Select, String, bindparam, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from adapters.catalog.engine import Transactions
+from adapters.batcher import Batcher
+from adapters.catalog.engine import Transactions, unix_ms
 from adapters.catalog.models import PersonRow, ScenePersonRow, SceneTableRow, VideoRow
 from adapters.catalog.rows import scene_of
 from adapters.catalog.state import Command
@@ -18,8 +22,30 @@ from contracts.ids import row_id, split_row_id
 _HIDDEN = (Command.DELETE, Command.FORGET)
 
 
+_MAX_BATCH = 64  # searches that share a read
+_MAX_WAITING = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    tenant_id: str
+    row_ids: tuple[str, ...]
+
+
 class Scenes(Transactions):
     """Reads of scenes."""
+
+    def __init__(self, url: str, *, clock: Callable[[], int] = unix_ms) -> None:
+        """Configure as ``Transactions``."""
+        super().__init__(url, clock=clock)
+        self._hydrations: Batcher[_Wanted, Mapping[str, SceneRow]] = Batcher(
+            self._hydrate, max_batch=_MAX_BATCH, max_waiting=_MAX_WAITING, kind=lambda wanted: wanted.tenant_id
+        )
+
+    async def close(self) -> None:
+        """Let running transactions end, then close every connection."""
+        await self._hydrations.close()
+        await super().close()
 
     async def get_scene(self, tenant_id: str, scene_id: str) -> SceneRow:
         """Return a scene of the searchable revision of a video that is not being deleted. NotFound."""
@@ -44,18 +70,23 @@ class Scenes(Transactions):
         return await self._read(work)
 
     async def hydrate(self, tenant_id: str, row_ids: Sequence[str]) -> Mapping[str, SceneRow]:
-        """Return the scenes that may be shown now, by row id; the others are left out."""
-        wanted = [split_row_id(row) for row in row_ids]
+        """Return the scenes that may be shown now, by row id; the others are left out.
 
-        async def work(session: AsyncSession) -> Mapping[str, SceneRow]:
-            if not wanted:
-                return {}
-            # By scene id alone, which is the key: a video's searchable revision has each scene once.
-            query = shown(tenant_id).where(SceneTableRow.scene_id.in_({scene for scene, _ in wanted}))
-            found = {row_id(s.scene_id, s.revision): s for s in await read_scenes(session, query)}
-            return {row: found[row] for row in row_ids if row in found}
+        Searches of a tenant that ask at once share one read. Raises LimitExceeded (transient) when 1,000 wait.
+        """
+        if not row_ids:
+            return {}
+        return await self._hydrations.ask(_Wanted(tenant_id, tuple(row_ids)))
 
-        return await self._read(work)
+    async def _hydrate(self, wanted: Sequence[_Wanted]) -> Sequence[Mapping[str, SceneRow]]:
+        # By scene id alone, which is the key: a video's searchable revision has each scene once.
+        ids = list({split_row_id(row)[0] for one in wanted for row in one.row_ids})
+
+        async def work(session: AsyncSession) -> Sequence[SceneRow]:
+            return await read_scenes(session, _OF_IDS, {"tenant_id": wanted[0].tenant_id, "scene_ids": ids})
+
+        found = {row_id(scene.scene_id, scene.revision): scene for scene in await self._read(work)}
+        return [{row: found[row] for row in one.row_ids if row in found} for one in wanted]
 
     async def scenes_of_people(
         self, tenant_id: str, person_ids: Sequence[str], *, limit: int = 1000
@@ -94,7 +125,7 @@ class Scenes(Transactions):
         return await self._read(work)
 
 
-def shown(tenant_id: str) -> Select[SceneTableRow]:
+def shown(tenant_id: str | BindParameter[str]) -> Select[Any]:
     """Return the query for every scene of a tenant that may be shown now."""
     searchable = (VideoRow.video_id == SceneTableRow.video_id) & (
         VideoRow.searchable_revision == SceneTableRow.revision
@@ -102,32 +133,48 @@ def shown(tenant_id: str) -> Select[SceneTableRow]:
     # Of the video as an expression: by its index SQLite would read all videos and scenes of the tenant to find thirty.
     same_tenant = VideoRow.tenant_id.concat("") == tenant_id
     return (
-        select(SceneTableRow)
+        select(*SceneTableRow.__table__.columns)  # no entities, which cost more than the reading
         .join(VideoRow, searchable)
         .where(SceneTableRow.tenant_id == tenant_id, same_tenant, VideoRow.command.not_in(_HIDDEN))
     )
 
 
-async def read_scenes(session: AsyncSession, query: Select[SceneTableRow]) -> list[SceneRow]:
+# Made once: search reads them, and putting a statement together costs more than running it.
+_OF_IDS = shown(bindparam("tenant_id", type_=String)).where(
+    SceneTableRow.scene_id.in_(bindparam("scene_ids", expanding=True))
+)
+_PEOPLE_IN = (
+    select(
+        ScenePersonRow.scene_id,
+        ScenePersonRow.revision,
+        ScenePersonRow.person_id,
+        PersonRow.display_name,
+        ScenePersonRow.confidence,
+    )
+    .join(PersonRow, PersonRow.person_id == ScenePersonRow.person_id)
+    .where(ScenePersonRow.scene_id.in_(bindparam("scene_ids", expanding=True)))
+)
+
+
+async def read_scenes(
+    session: AsyncSession, query: Select[Any], parameters: Mapping[str, Any] = MappingProxyType({})
+) -> list[SceneRow]:
     """Return the scenes of a query with their people, in its order."""
-    rows = list(await session.scalars(query))
-    people = await people_in(session, [(row.scene_id, row.revision) for row in rows])
+    await session.flush()  # a statement without entities does not do it by itself
+    connection = await session.connection()
+    rows = (await connection.execute(query, parameters)).all()
+    people = await people_in(connection, [row.scene_id for row in rows])
     return [scene_of(row, people.get((row.scene_id, row.revision), ())) for row in rows]
 
 
 async def people_in(
-    session: AsyncSession, scenes: Iterable[tuple[str, int]]
+    connection: AsyncConnection, scene_ids: Collection[str]
 ) -> Mapping[tuple[str, int], Sequence[ScenePerson]]:
-    """Return who is in each of the scenes, given as (scene_id, revision)."""
-    wanted = list(scenes)
-    if not wanted:
-        return {}
-    query = (
-        select(ScenePersonRow, PersonRow.display_name)
-        .join(PersonRow, PersonRow.person_id == ScenePersonRow.person_id)
-        .where(tuple_(ScenePersonRow.scene_id, ScenePersonRow.revision).in_(wanted))
-    )
+    """Return who is in scenes, by (scene_id, revision)."""
     found: dict[tuple[str, int], list[ScenePerson]] = {}
-    for row, name in await session.execute(query):
-        found.setdefault((row.scene_id, row.revision), []).append(ScenePerson(row.person_id, name, row.confidence))
+    if scene_ids:
+        rows = await connection.execute(_PEOPLE_IN, {"scene_ids": list(scene_ids)})
+        for row in rows:
+            person = ScenePerson(row.person_id, row.display_name, row.confidence)
+            found.setdefault((row.scene_id, row.revision), []).append(person)
     return found

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import grpc
 import structlog
+import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -111,4 +112,4 @@ async def _warm(service: InferenceService, stop: asyncio.Event) -> bool:
 
 if __name__ == "__main__":
     logs.configure()
-    asyncio.run(main(Settings()))  # type: ignore[call-arg]  # the environment gives them
+    uvloop.run(main(Settings()))  # type: ignore[call-arg]  # the environment gives them

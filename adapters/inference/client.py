@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from heimdex.inference.v1.inference_service_pb2_grpc import InferenceServiceAsyncStub
 
 _NAME = "inference"
-_MAX_BATCH = 32
+_MAX_BATCH = 64
 _MAX_WAITING = 512
 _CACHED = 4096  # queries; 15 MB with the small profile
 

@@ -133,16 +133,13 @@ class MilvusVectors:
         self, collection: str, tenant_id: str, vector: Float32, row_ids: Sequence[str]
     ) -> Mapping[str, float]:
         """Return the cosine to each known row, computed here: a search among given rows may miss some."""
-        now_s = asyncio.get_running_loop().time()
-        known, missing = self._recall.look_up(collection, tenant_id, row_ids, now_s)
+        now_s, unit = asyncio.get_running_loop().time(), _unit(vector)
+        cosines, missing = self._recall.cosines(collection, tenant_id, row_ids, unit, now_s)
         for start in range(0, len(missing), _MAX_IDS):
             found = await self._vectors(collection, tenant_id, missing[start : start + _MAX_IDS])
             self._recall.keep(collection, tenant_id, found, now_s)
-            known.update(found)
-        if not known:
-            return {}
-        cosines = np.stack(list(known.values())) @ _unit(vector)
-        return dict(zip(known, map(float, cosines), strict=True))
+            cosines.update((row, float(own @ unit)) for row, own in found.items())
+        return cosines
 
     async def delete(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> None:
         """Remove rows of the tenant."""

@@ -130,7 +130,7 @@ async def run(collection: Collection, place: Place, say: Callable[[str], None]) 
             text_vectors=text_vectors,
             vision_vectors=vision_vectors,
             encoder=encoder,
-            budgets=Budgets(leg_rows=DEPTH),
+            budgets=Budgets(),
         )
         asking = _Asking(channels, encoder, generation_, load(FIRST), made.scene_ids)
         say("asking")

@@ -21,12 +21,14 @@ class Question:
     """What is asked of the stores.
 
     Attributes:
+        limit: hits of a page.
         groups: everybody named or filtered for; ``condition.groups`` are those that must be there.
     """
 
     tenant_id: str
     parsed: Parsed
     generation: Generation
+    limit: int
     video_ids: tuple[str, ...]
     groups: tuple[Group, ...]
     condition: Condition
@@ -57,7 +59,7 @@ def question_of(request: SearchRequest, parsed: Parsed, generation: Generation) 
         min_confidence=request.min_confidence,
     )
     groups = tuple(dict.fromkeys(filtered + mentioned))
-    return Question(request.tenant_id, parsed, generation, request.video_ids, groups, condition)
+    return Question(request.tenant_id, parsed, generation, request.limit, request.video_ids, groups, condition)
 
 
 class Appearances(Protocol):
@@ -129,7 +131,7 @@ class Channels:
         return replace(answer, raw={**answer.raw, **found}, exact=True)
 
     async def _words(self, question: Question) -> Answers:
-        limit = self._budgets.filtered_rows if question.condition.groups else self._budgets.leg_rows
+        limit = self._budgets.filtered_rows if question.condition.groups else self._rows(question)
         query = TextQuery(
             tenant_id=question.tenant_id,
             text=question.parsed.words,
@@ -148,7 +150,7 @@ class Channels:
         }
 
     async def _nearest(self, channel: Channel, question: Question, vectors: QueryVectors) -> Answer:
-        limit = self._budgets.leg_rows
+        limit = self._rows(question)
         lists: Sequence[Sequence[Scored]] = await self._vectors[channel].search(
             _collection(channel, question.generation),
             question.tenant_id,
@@ -157,6 +159,9 @@ class Channels:
             video_ids=question.video_ids,
         )
         return Answer(channel, {scored.row_id: scored.score for scored in lists[0]}, exact=len(lists[0]) < limit)
+
+    def _rows(self, question: Question) -> int:
+        return max(self._budgets.leg_rows, question.limit)
 
     async def _people(self, question: Question) -> Answer:
         ids = tuple(dict.fromkeys(person for group in question.groups for person in group))

@@ -5,11 +5,14 @@ By score, not by rank: a clear winner of one channel keeps its margin.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
+
+import numpy as np
+import numpy.typing as npt
 
 from indexer.search.ranking import (
+    Column,
     Ranking,
     base_weights,
     confidence,
@@ -17,7 +20,7 @@ from indexer.search.ranking import (
     row_weights,
     similarity,
 )
-from indexer.search.types import Channel, Contribution, Ranked
+from indexer.search.types import Channel, Ranked
 
 Group = tuple[str, ...]
 """Person ids of which any will do: everybody who bears one name."""
@@ -86,68 +89,63 @@ def fuse(
     Args:
         answers: of the channels that answered; must hold ``condition.needs()``.
     """
-    columns = _columns(ranking, answers, condition)
-    scored = []
-    for row in candidates(answers, condition):
-        raw = {column.channel: column.raw.get(row, column.unreached) for column in columns}
-        sure = confidence(
-            ranking,
-            raw,
-            _coverage(answers, row, condition),
-            people_named=condition.people_named,
-            people_alone=condition.people_alone,
-        )
-        if sure >= condition.min_confidence:
-            parts = _contributions(ranking, columns, raw)
-            # Rounded, so that sums of the same points in another order still tie.
-            score = round(sum([part.points for part in parts]), 9)
-            if score > 0:  # else some list held it for want of anything better
-                scored.append((-score, row, sure, parts))
-    scored.sort(key=itemgetter(0, 1))
-    return len(scored), tuple(
-        Ranked(row, -negative, sure, quality_of_hit(ranking, sure), tuple(sorted(parts, key=lambda p: -p.points)))
-        for negative, row, sure, parts in scored[:limit]
+    rows = sorted(candidates(answers, condition))
+    if not rows:
+        return 0, ()
+    raw = {channel: _column(answer, rows) for channel, answer in answers.items()}
+    similar = _similarities(ranking, answers, condition, raw)
+    weights = row_weights(ranking, _weights(ranking, answers), similar)
+    # Rounded, so that sums of the same points in another order still tie.
+    scores = np.round(sum((similar[channel] * weights[channel] for channel in answers), np.zeros(len(rows))), 9)
+    sure = confidence(
+        ranking,
+        raw,
+        _coverage(answers, rows, condition),
+        people_named=condition.people_named,
+        people_alone=condition.people_alone,
+    )
+    # Without points some list held a row for want of anything better.
+    hits = np.flatnonzero((scores > 0) & (sure >= condition.min_confidence))
+    best = hits[np.argsort(-scores[hits], kind="stable")][:limit]
+    own = [_by_row(columns, tuple(answers), best) for columns in (similar, weights, raw)]
+    ranked = zip(best.tolist(), scores[best].tolist(), sure[best].tolist(), *own, strict=True)
+    return len(hits), tuple(
+        Ranked(rows[row], score, certain, quality_of_hit(ranking, certain), tuple(answers), *measures)
+        for row, score, certain, *measures in ranked
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """One channel's part of every score.
+def _column(answer: Answer, rows: Sequence[str]) -> Column:
+    """Return a channel's measures of rows.
 
-    A row that a list did not reach has at most the list's lowest, ``unreached``: taking 0 would cost quality.
+    A row that a list did not reach has at most the list's lowest: taking 0 would cost quality.
     """
-
-    channel: Channel
-    weight: float
-    raw: Mapping[str, float]
-    unreached: float
-    similarity: Callable[[float], float]
+    unreached = 0.0 if answer.exact else min(answer.raw.values(), default=0.0)
+    return np.array([answer.raw.get(row, unreached) for row in rows], np.float64)
 
 
-def _columns(ranking: Ranking, answers: Mapping[Channel, Answer], condition: Condition) -> list[_Column]:
+def _weights(ranking: Ranking, answers: Mapping[Channel, Answer]) -> Mapping[Channel, float]:
     weights = base_weights(ranking, answers.keys())
+    return {channel: weights.get(channel, ranking.people) for channel in answers}
+
+
+def _similarities(
+    ranking: Ranking, answers: Mapping[Channel, Answer], condition: Condition, raw: Mapping[Channel, Column]
+) -> Mapping[Channel, Column]:
     covered = 0.0
     if Channel.LEXICAL in answers:
         covered = 1.0 if condition.literal else max(answers[Channel.LEXICAL].coverage.values(), default=0.0)
-    return [
-        _Column(
-            channel,
-            weights.get(channel, ranking.people),
-            answer.raw,
-            0.0 if answer.exact else min(answer.raw.values(), default=0.0),
-            similarity(ranking, channel, max(answer.raw.values(), default=0.0), covered),
-        )
+    return {
+        channel: similarity(ranking, channel, max(answer.raw.values(), default=0.0), covered)(raw[channel])
         for channel, answer in answers.items()
-    ]
+    }
 
 
-def _contributions(ranking: Ranking, columns: Sequence[_Column], raw: Mapping[Channel, float]) -> list[Contribution]:
-    similar = {column.channel: column.similarity(raw[column.channel]) for column in columns}
-    weights = row_weights(ranking, {column.channel: column.weight for column in columns}, similar)
-    return [
-        Contribution(channel, similar[channel], weight, similar[channel] * weight, raw[channel])
-        for channel, weight in weights.items()
-    ]
+def _by_row(
+    columns: Mapping[Channel, Column], channels: Sequence[Channel], rows: npt.NDArray[np.intp]
+) -> Sequence[tuple[float, ...]]:
+    """Return the values of some rows, each in the order of ``channels``."""
+    return list(zip(*(columns[channel][rows].tolist() for channel in channels), strict=True))
 
 
 def presence(people: Mapping[str, float], groups: Sequence[Group]) -> float:
@@ -161,8 +159,8 @@ def _any(people: Mapping[str, float], group: Group) -> bool:
     return any(person in people for person in group)
 
 
-def _coverage(answers: Mapping[Channel, Answer], row: str, condition: Condition) -> float:
-    words = answers.get(Channel.LEXICAL)
-    if words is None:
-        return 0.0
-    return 1.0 if condition.literal and row in words.raw else words.coverage.get(row, 0.0)
+def _coverage(answers: Mapping[Channel, Answer], rows: Sequence[str], condition: Condition) -> Column:
+    words = answers.get(Channel.LEXICAL, Answer(Channel.LEXICAL))
+    if condition.literal:
+        return np.array([row in words.raw for row in rows], np.float64)
+    return np.array([words.coverage.get(row, 0.0) for row in rows], np.float64)

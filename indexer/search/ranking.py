@@ -1,6 +1,6 @@
 """Ranking: a channel's raw measures -> similarities, weights and confidence, by one named, versioned file. Pure.
 
-Ranking scores may be scaled by the query; confidence never is.
+Ranking scores may be scaled by the query; confidence never is. Measures are columns: one value a row, float64 (n,).
 """
 
 from __future__ import annotations
@@ -12,7 +12,12 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from indexer.search.types import Channel, MatchQuality
+
+Column = npt.NDArray[np.float64]
 
 FIRST = "small-v1"
 """Ranking of the first generation."""
@@ -25,9 +30,9 @@ class Ramp:
     floor: float
     top: float
 
-    def __call__(self, value: float) -> float:
-        """Return the place of ``value`` on the ramp, [0, 1]."""
-        return min(1.0, max(0.0, (value - self.floor) / (self.top - self.floor)))
+    def __call__(self, values: Column) -> Column:
+        """Return the places of ``values`` on the ramp, [0, 1]."""
+        return _share((values - self.floor) / (self.top - self.floor))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,28 +146,28 @@ def base_weights(ranking: Ranking, answered: Collection[Channel]) -> Mapping[Cha
 
 
 def row_weights(
-    ranking: Ranking, weights: Mapping[Channel, float], similarities: Mapping[Channel, float]
-) -> Mapping[Channel, float]:
-    """Return the weights of one row: ``weights``, but those of meaning alone where that makes more of its text.
+    ranking: Ranking, weights: Mapping[Channel, float], similarities: Mapping[Channel, Column]
+) -> Mapping[Channel, Column]:
+    """Return the weights of rows: ``weights``, but those of meaning alone where that makes more of a row's text.
 
     Words find nothing in another language, and little where the same is said in others: a row is not to pay for that.
 
     Args:
         weights: of the channels that answered.
-        similarities: the row's, of the same channels at least.
+        similarities: the rows', of the same channels at least.
     """
+    same = {channel: np.full_like(similarities[channel], weight) for channel, weight in weights.items()}
     if not {Channel.LEXICAL, Channel.DENSE} <= weights.keys():
-        return weights
+        return same
     words, meaning = weights[Channel.LEXICAL], weights[Channel.DENSE]
     alone = ranking.meaning_alone * (words + meaning)
-    both = words * similarities[Channel.LEXICAL] + meaning * similarities[Channel.DENSE]
-    if alone * similarities[Channel.DENSE] <= both:
-        return weights
-    return {**weights, Channel.LEXICAL: 0.0, Channel.DENSE: alone}
+    said, meant = similarities[Channel.LEXICAL], similarities[Channel.DENSE]
+    gains = alone * meant > words * said + meaning * meant
+    return {**same, Channel.LEXICAL: np.where(gains, 0.0, words), Channel.DENSE: np.where(gains, alone, meaning)}
 
 
-def similarity(ranking: Ranking, channel: Channel, best: float, coverage: float) -> Callable[[float], float]:
-    """Return what turns a channel's own measure into its ranking score, [0, 1].
+def similarity(ranking: Ranking, channel: Channel, best: float, coverage: float) -> Callable[[Column], Column]:
+    """Return what turns a channel's own measures into its ranking scores, [0, 1].
 
     Args:
         best: the highest BM25 of the query: it has no scale but that.
@@ -177,27 +182,29 @@ def similarity(ranking: Ranking, channel: Channel, best: float, coverage: float)
         return ranking.tags_similarity
     if channel is Channel.PEOPLE:
         return Ramp(0.0, 1.0)
-    trust = ranking.lexical_trust(coverage)
-    return (lambda bm25: trust * min(1.0, max(0.0, bm25 / best))) if best > 0 else lambda _: 0.0
+    if best <= 0:
+        return np.zeros_like
+    trust = ranking.lexical_trust(np.array(coverage))
+    return lambda bm25: trust * _share(bm25 / best)
 
 
 def confidence(
     ranking: Ranking,
-    raw: Mapping[Channel, float],
-    coverage: float,
+    raw: Mapping[Channel, Column],
+    coverage: Column,
     *,
     people_named: bool = False,
     people_alone: bool = False,
-) -> float:
-    """Return how well a scene answers the query, [0, 1], comparable across queries.
+) -> Column:
+    """Return how well each scene answers the query, [0, 1], comparable across queries.
 
     Evidence of any kind suffices: words and meaning together, meaning alone less so, what is seen, or a tag. Where the
     query names people beside something else, being there is a part of it; where it names nothing else, being there or
     being spoken of is all of it.
 
     Args:
-        raw: measure of each channel that answered.
-        coverage: share of the query's words, by idf, that the transcript holds, [0, 1].
+        raw: measures of each channel that answered.
+        coverage: share of the query's words, by idf, that each transcript holds, [0, 1].
         people_named: whether the query itself names people.
         people_alone: and nothing else.
     """
@@ -205,7 +212,7 @@ def confidence(
     what = []
     if Channel.LEXICAL in raw and Channel.DENSE in raw:
         meant = scale.dense(raw[Channel.DENSE])
-        what.append(max((coverage + meant) / 2, scale.meaning_alone * meant))
+        what.append(np.maximum((coverage + meant) / 2, scale.meaning_alone * meant))
     elif Channel.LEXICAL in raw:
         what.append(coverage)
     elif Channel.DENSE in raw:
@@ -214,14 +221,15 @@ def confidence(
         what.append(scale.vision(raw[Channel.VISION]))
     if Channel.TAGS in raw:
         what.append(scale.tags(raw[Channel.TAGS]))
-    who = min(1.0, max(0.0, raw.get(Channel.PEOPLE, 0.0)))
+    who = _share(raw.get(Channel.PEOPLE, np.zeros_like(coverage)))
     if not what:
         return who
+    seen: Column = np.maximum.reduce(what)
     if people_alone:
-        return max(*what, who)
+        return np.maximum(seen, who)
     if not (people_named and Channel.PEOPLE in raw):
-        return max(what)
-    return (1.0 - scale.people_share) * max(what) + scale.people_share * who
+        return seen
+    return (1.0 - scale.people_share) * seen + scale.people_share * who
 
 
 def quality_of_hit(ranking: Ranking, value: float) -> MatchQuality:
@@ -232,3 +240,7 @@ def quality_of_hit(ranking: Ranking, value: float) -> MatchQuality:
 def quality_of_answer(ranking: Ranking, best: float) -> MatchQuality:
     """Return the answer's quality for its highest confidence; 0 when there is no hit."""
     return MatchQuality.NONE if best < ranking.confidence.none_below else quality_of_hit(ranking, best)
+
+
+def _share(values: Column) -> Column:
+    return np.minimum(1.0, np.maximum(0.0, values))

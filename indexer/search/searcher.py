@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -34,6 +35,7 @@ from indexer.search.types import (
     Summary,
     Update,
 )
+from indexer.search.waves import Waves
 
 _MAX_LIMIT = 200
 _MAX_RESERVED_SHARE = 0.3  # of a deadline so short that the reserve would leave the channels nothing
@@ -108,12 +110,13 @@ class Searcher:
     ) -> None:
         self._catalog = catalog
         self._text = text
+        self._waves = Waves(encoder, clock)
         self._channels = Channels(
             catalog=catalog,
             text=text,
             text_vectors=text_vectors,
             vision_vectors=vision_vectors,
-            encoder=encoder,
+            encoder=self._waves,
             budgets=budgets,
         )
         self._names = Names(catalog, clock)
@@ -130,7 +133,12 @@ class Searcher:
         Args:
             deadline_s: seconds from now until the caller gives up, > 0.
         """
-        schedule = self._schedule(deadline_s)
+        with self._waves.search():
+            async with aclosing(self._frames(request, self._schedule(deadline_s))) as frames:
+                async for frame in frames:
+                    yield frame
+
+    async def _frames(self, request: SearchRequest, schedule: _Schedule) -> AsyncGenerator[Update, None]:
         question = await self._question(request, schedule)
         encoding = self._channels.encoding(question)
         legs = tuple(asyncio.ensure_future(self._leg(leg, question, encoding, schedule)) for leg in question.legs())

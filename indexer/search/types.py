@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from contracts.catalog import ScenePerson, SceneRow
 
@@ -64,8 +65,7 @@ class SearchRequest:
     progressive: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Contribution:
+class Contribution(NamedTuple):
     """What one channel adds to a hit's score.
 
     Attributes:
@@ -83,8 +83,7 @@ class Contribution:
     raw: float
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """A piece of a transcript; the pieces joined are the transcript.
 
     Attributes:
@@ -98,21 +97,32 @@ class Run:
     end_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
+class Ranked(NamedTuple):
     """A row's place in the ranking, before SQL has been asked what it is.
 
     Attributes:
         score: [0, 1.3], not comparable across queries; the sum of the contributions' points.
         confidence: [0, 1], absolute.
-        contributions: most points first.
+        channels: that answered; ``similarities``, ``weights`` and ``raw`` are theirs, in this order.
     """
 
     row_id: str
     score: float
     confidence: float
     match_quality: MatchQuality
-    contributions: tuple[Contribution, ...]
+    channels: tuple[Channel, ...]
+    similarities: tuple[float, ...]
+    weights: tuple[float, ...]
+    raw: tuple[float, ...]
+
+    @property
+    def contributions(self) -> tuple[Contribution, ...]:
+        """Return what each channel adds, most points first; made when asked for: hundreds are ranked, twenty shown."""
+        parts = zip(self.channels, self.similarities, self.weights, self.raw, strict=True)
+        made = [
+            Contribution(channel, similar, weight, similar * weight, raw) for channel, similar, weight, raw in parts
+        ]
+        return tuple(sorted(made, key=lambda part: -part.points))
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +207,8 @@ class Budgets:
         people_s: SQL.
         backfill_s: cosines of rows that a channel's list did not reach.
         reserve_s: kept before the caller's deadline for SQL, marking and the last frame.
-        leg_rows: rows asked of each channel.
+        leg_rows: rows asked of each channel; more for a longer page. Source: ``heimdex eval``: with 20 to 100 the fused
+            nDCG@10 differs by 0.0005, and with 50 instead of 30 Milvus Lite costs half as much again.
         person_rows: scenes of people that are looked at when people narrow the search.
         filtered_rows: rows asked of text then, for many are of other scenes.
         window_rows: rows kept for pages.
@@ -210,7 +221,7 @@ class Budgets:
     people_s: float = 1.0
     backfill_s: float = 1.0
     reserve_s: float = 0.25
-    leg_rows: int = 50
+    leg_rows: int = 30
     person_rows: int = 1000
     filtered_rows: int = 500
     window_rows: int = 200

@@ -13,7 +13,7 @@ from contracts.ids import row_id, scene_id
 from gateway.identity import Principal
 from gateway.pages import PageTokens
 from gateway.search_pages import Frozen, pack, unpack
-from indexer.search.types import Cause, Channel, Contribution, Degraded, MatchQuality, Ranked
+from indexer.search.types import Cause, Channel, Degraded, MatchQuality, Ranked
 
 _QUALITIES = [MatchQuality.SUPPORTED, MatchQuality.BEST_GUESS]
 _SHARES = st.floats(0, 1)
@@ -22,23 +22,21 @@ _SHARES = st.floats(0, 1)
 def ranked(
     number: int, weights: dict[Channel, float], similar: list[float], raw: list[float], sure: float = 0.5
 ) -> Ranked:
-    parts = [
-        Contribution(channel, similar[place], weight, similar[place] * weight, raw[place])
-        for place, (channel, weight) in enumerate(weights.items())
-    ]
     return Ranked(
         row_id(scene_id("vid_1", number, number + 1), number + 1),
-        sum(part.points for part in parts),
+        sum(share * weight for share, weight in zip(similar, weights.values(), strict=True)),
         sure,
         _QUALITIES[number % 2],
-        tuple(sorted(parts, key=lambda part: -part.points)),
+        tuple(weights),
+        tuple(similar),
+        tuple(weights.values()),
+        tuple(raw),
     )
 
 
 @st.composite
 def lists(draw: st.DrawFn) -> Frozen:
     channels = draw(st.lists(st.sampled_from(list(Channel)), min_size=1, unique=True))
-    weights = {channel: draw(_SHARES) for channel in channels}
     of_row = st.lists(_SHARES, min_size=len(channels), max_size=len(channels))
     own = st.lists(st.floats(-1, 1000), min_size=len(channels), max_size=len(channels))
     count = draw(st.integers(0, 5))
@@ -51,7 +49,10 @@ def lists(draw: st.DrawFn) -> Frozen:
         degraded=tuple(Degraded(c, draw(st.sampled_from(list(Cause)))) for c in Channel if c not in channels),
         ranking=draw(st.text(max_size=20)),
         marking=draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=1000)),
-        rest=tuple(ranked(n, weights, draw(of_row), draw(own), draw(_SHARES)) for n in range(count)),
+        rest=tuple(
+            ranked(n, dict(zip(channels, draw(of_row), strict=True)), draw(of_row), draw(own), draw(_SHARES))
+            for n in range(count)
+        ),
     )
 
 

@@ -9,7 +9,6 @@ from heimdex.search.v1 import search_service_pb2 as pb
 from indexer.search.types import (
     Cause,
     Channel,
-    Contribution,
     Degraded,
     FrameKind,
     Hit,
@@ -55,11 +54,10 @@ def hit() -> Hit:
     row = SceneRow(
         "scn_1", "team", "vid_1", 1, 0, 0, 1000, scene.SerializeToString(), (ScenePerson("per_1", "민지", 0.75),)
     )
-    parts = (
-        Contribution(Channel.DENSE, 1.0, 0.5, 0.5, 0.875),
-        Contribution(Channel.TAGS, 0.5, 0.25, 0.125, 2.0),
-    )
-    ranked = Ranked("scn_1:1", 0.625, 0.5, MatchQuality.BEST_GUESS, parts)
+    ranked = Ranked(
+        "scn_1:1", 0.625, 0.5, MatchQuality.BEST_GUESS,
+        (Channel.TAGS, Channel.DENSE), similarities=(0.5, 1.0), weights=(0.25, 0.5), raw=(2.0, 0.875),
+    )  # fmt: skip
     return Hit(3, row, ranked, (Run("고양이", True, 0, 500), Run("가 잔다", False, 0, 500)))
 
 

@@ -231,23 +231,28 @@ async def test_another_tenants_rows_are_never_shown(world: World) -> None:
     assert last.summary.match_quality is MatchQuality.NONE
 
 
+def cosine(last: Update, row: str) -> float:
+    """Return what meaning made of a row of the whole list."""
+    assert last.summary is not None
+    (ranked,) = (r for r in (*(hit.ranked for hit in last.hits), *last.summary.rest) if r.row_id == row)
+    return {part.channel: part.raw for part in ranked.contributions}[Channel.DENSE]
+
+
 async def test_rows_beyond_a_list_are_filled_in(world: World) -> None:
     world.dense.cosines = {"a": 0.42, "b": 0.41, "c": 0.4, "d": 0.09}
-    world.text.hits.append(said("d", 1.0))
-    last = await done(world, request())
+    world.text.hits = [said("d", 9.0), said("a", 1.0)]
+    last = await done(world, request(limit=3))
     assert world.dense.filled == ["d"]
-    (hit,) = (hit for hit in last.hits if hit.scene.scene_id == "d")
-    assert {p.channel: p.raw for p in hit.ranked.contributions}[Channel.DENSE] == 0.09
+    assert cosine(last, "d") == 0.09
     assert world.vision.filled == [], "its list was not full, so it is whole"
 
 
 async def test_a_fill_that_fails_leaves_the_lists_lowest(world: World) -> None:
     world.dense.cosines = {"a": 0.42, "b": 0.41, "c": 0.4, "d": 0.09}
-    world.text.hits.append(said("d", 1.0))
+    world.text.hits.append(said("d", 9.0))
     world.dense.backfill.error = down()
-    last = await done(world, request())
-    (hit,) = (hit for hit in last.hits if hit.scene.scene_id == "d")
-    assert {p.channel: p.raw for p in hit.ranked.contributions}[Channel.DENSE] == 0.4
+    last = await done(world, request(limit=3))
+    assert cosine(last, "d") == 0.4
 
 
 async def test_a_named_person_boosts(world: World) -> None:

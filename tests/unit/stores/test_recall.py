@@ -3,43 +3,48 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from adapters.vectors._recall import Recall
 
-VECTOR = np.ones(1000, np.float32)  # 4,000 bytes
+VECTOR = np.ones(1000, np.float32) / np.float32(1000**0.5)  # 4,000 bytes
+
+
+def missing(recall: Recall, collection: str, tenant: str, rows: list[str], now_s: float) -> list[str]:
+    return recall.cosines(collection, tenant, rows, VECTOR, now_s)[1]
 
 
 def test_what_was_kept_is_not_asked_for_again() -> None:
     recall = Recall()
-    recall.keep("c", "acme", {"a:1": VECTOR}, 10.0)
-    found, missing = recall.look_up("c", "acme", ["a:1", "b:1", "b:1", "a:1"], 20.0)
-    assert list(found) == ["a:1"]
-    assert missing == ["b:1"]
+    recall.keep("c", "acme", {"a:1": VECTOR, "c:1": -VECTOR}, 10.0)
+    found, others = recall.cosines("c", "acme", ["a:1", "b:1", "c:1", "b:1", "a:1"], VECTOR, 20.0)
+    assert found == pytest.approx({"a:1": 1.0, "c:1": -1.0}, abs=1e-5)
+    assert others == ["b:1"]
 
 
 def test_tenants_and_collections_are_apart() -> None:
     recall = Recall()
     recall.keep("c", "acme", {"a:1": VECTOR}, 10.0)
-    assert recall.look_up("c", "other", ["a:1"], 10.0) == ({}, ["a:1"])
-    assert recall.look_up("d", "acme", ["a:1"], 10.0) == ({}, ["a:1"])
+    assert recall.cosines("c", "other", ["a:1"], VECTOR, 10.0) == ({}, ["a:1"])
+    assert recall.cosines("d", "acme", ["a:1"], VECTOR, 10.0) == ({}, ["a:1"])
 
 
 def test_it_forgets_in_time_and_when_told() -> None:
     recall = Recall()
     recall.keep("c", "acme", {"a:1": VECTOR}, 10.0)
-    assert recall.look_up("c", "acme", ["a:1"], 310.0)[1] == []
-    assert recall.look_up("c", "acme", ["a:1"], 310.1)[1] == ["a:1"]
+    assert missing(recall, "c", "acme", ["a:1"], 310.0) == []
+    assert missing(recall, "c", "acme", ["a:1"], 310.1) == ["a:1"]
     recall.keep("c", "acme", {"a:1": VECTOR}, 400.0)
     recall.forget()
-    assert recall.look_up("c", "acme", ["a:1"], 400.0)[1] == ["a:1"]
+    assert missing(recall, "c", "acme", ["a:1"], 400.0) == ["a:1"]
 
 
-def test_the_least_lately_used_goes_first() -> None:
+def test_the_oldest_goes_first() -> None:
     recall = Recall()
     room = (64 << 20) // VECTOR.nbytes
     rows = [f"row{n}:1" for n in range(room)]
     recall.keep("c", "acme", dict.fromkeys(rows, VECTOR), 0.0)
     recall.keep("c", "acme", {rows[5]: VECTOR}, 0.0)  # again: it takes no more room
-    assert recall.look_up("c", "acme", rows[:2], 0.0)[1] == []
+    assert missing(recall, "c", "acme", rows, 0.0) == []
     recall.keep("c", "acme", {"one more:1": VECTOR, "and another:1": VECTOR}, 0.0)
-    assert recall.look_up("c", "acme", rows, 0.0)[1] == rows[2:4]
+    assert missing(recall, "c", "acme", rows, 0.0) == rows[:2]
