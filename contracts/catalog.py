@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from contracts.ports import Record
+from contracts.ports import EVERYWHERE, Record, Scope
 
 
 class VideoState(StrEnum):
@@ -28,6 +28,9 @@ class VideoState(StrEnum):
     DELETING = "deleting"
     DELETED = "deleted"
 
+
+QUERIES_KEPT_MS = 30 * 86_400_000
+"""How long texts of queries are kept. As long as ``contracts.flow.ANALYSED_MS``: an event and its text go together."""
 
 FINAL = frozenset({
     VideoState.INDEXED, VideoState.FAILED, VideoState.ABORTED, VideoState.EXPIRED, VideoState.DELETED,
@@ -62,6 +65,17 @@ class Tenant:
     tenant_id: str
     faces_enabled: bool = False
     gallery_version: int = 0
+    queries_kept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What somebody typed into a search, under the id of its answer: personal data."""
+
+    query_id: str
+    tenant_id: str
+    text: str
+    create_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +155,13 @@ class ScenePerson:
     confidence: float
 
 
+class Appearance(NamedTuple):
+    """A scene of people who were asked for: its video, and {person_id: confidence} of those in it."""
+
+    video_id: str
+    people: Mapping[str, float]
+
+
 @dataclass(frozen=True, slots=True)
 class SceneRow:
     """One scene of the searchable revision, as answers need it.
@@ -158,6 +179,26 @@ class SceneRow:
     end_ms: int
     body: bytes
     people: tuple[ScenePerson, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """What shows a scene of the searchable revision.
+
+    Attributes:
+        body: as ``SceneRow.body``.
+        source_key: of the video's file; ``content_type`` and ``browser_playable`` are the file's.
+        video_ms: length of the video, 0 while it is not known.
+    """
+
+    scene_id: str
+    start_ms: int
+    end_ms: int
+    body: bytes
+    source_key: str
+    content_type: str
+    browser_playable: bool
+    video_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +315,10 @@ class Catalog(Protocol):
         """Operator verb: switch faces on or off."""
         ...
 
+    async def keep_queries(self, tenant_id: str, kept: bool) -> Tenant:  # noqa: FBT001  # a verb's one flag
+        """Operator verb: begin to keep the texts of queries, or end it and forget those that were kept."""
+        ...
+
     async def replay(self, call: Idempotency) -> str | None:
         """Return the resource id that this call made before; AlreadyExists(REQUEST_ID_REUSED) for another body."""
         ...
@@ -352,6 +397,16 @@ class Catalog(Protocol):
         """Return scenes of the searchable revision in order."""
         ...
 
+    async def neighbours(self, tenant_id: str, scene_id: str, *, before: int, after: int) -> Sequence[SceneRow]:
+        """Return up to so many scenes before and after one, of its own revision, in order, itself left out. NotFound
+        as ``get_scene``.
+        """
+        ...
+
+    async def footage(self, tenant_id: str, scene_ids: Sequence[str]) -> Mapping[str, Footage]:
+        """Return what shows scenes, by scene id; those that ``get_scene`` does not find are left out."""
+        ...
+
     # ---- gateway: watch ---------------------------------------------------------------------------
     async def data_version(self) -> int:
         """Return a number that changes when anything was committed by anyone (cheap; for the one poller)."""
@@ -398,14 +453,58 @@ class Catalog(Protocol):
         """Return (person_id, name) for every display name and alias, for parsing queries."""
         ...
 
+    async def people_scene_counts(self, tenant_id: str, person_ids: Sequence[str]) -> Mapping[str, int]:
+        """Return person_id -> searchable scenes with that person; those without any are left out."""
+        ...
+
     async def scenes_of_people(
-        self, tenant_id: str, person_ids: Sequence[str], *, limit: int = 1000
-    ) -> Mapping[str, Mapping[str, float]]:
-        """Return row_id -> {person_id: confidence} over searchable scenes, best first."""
+        self, tenant_id: str, person_ids: Sequence[str], *, limit: int = 1000, scope: Scope = EVERYWHERE
+    ) -> Mapping[str, Appearance]:
+        """Return who of these is in which searchable scene within ``scope``, by row_id, surest first; at most ``limit``
+        scenes.
+        """
+        ...
+
+    async def rows_with_people(
+        self, tenant_id: str, person_ids: Sequence[str], row_ids: Sequence[str]
+    ) -> frozenset[str]:
+        """Return which of these rows have any of these people."""
+        ...
+
+    async def videos_matching(
+        self,
+        tenant_id: str,
+        *,
+        video_ids: Sequence[str] = (),
+        languages: Sequence[str] = (),
+        uploaded_from_ms: int | None = None,
+        uploaded_to_ms: int | None = None,
+        limit: int = 1000,
+    ) -> Sequence[str]:
+        """Return searchable videos that are not being deleted, newest first, at most ``limit``.
+
+        Args:
+            video_ids: of these; empty for all.
+            languages: in any of these, as lower-case primary subtags (``ko`` is also ``ko-KR``); empty for all.
+            uploaded_from_ms: created then or later.
+            uploaded_to_ms: created before.
+        """
         ...
 
     async def hydrate(self, tenant_id: str, row_ids: Sequence[str]) -> Mapping[str, SceneRow]:
         """Return the scenes that may be shown now: right tenant, searchable revision, not being deleted."""
+        ...
+
+    async def record_searches(self, records: Sequence[Record], queries: Sequence[Query]) -> None:
+        """Outbox ``records``, and keep those ``queries`` whose tenants keep them; one that is kept changes nothing."""
+        ...
+
+    async def record_feedback(
+        self, tenant_id: str, scene_id: str, call: Idempotency, records: Sequence[Record]
+    ) -> None:
+        """Outbox ``records``; a replay changes nothing. NotFound as ``get_scene``; no scene is looked for when
+        ``scene_id`` is empty.
+        """
         ...
 
     # ---- generations ------------------------------------------------------------------------------
@@ -545,7 +644,7 @@ class Catalog(Protocol):
 
     async def prune(self, now_ms: int) -> int:
         """Drop sent outbox rows after 7 days, idempotency after 24 h, watch log beyond the last 500 a video, deleted
-        videos after 30 days; return how many rows went.
+        videos and the texts of queries after 30 days; return how many rows went.
         """
         ...
 

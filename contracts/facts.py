@@ -129,6 +129,32 @@ def person_deleted(tenant_id: str, person_id: str, gallery_version: int, now_ms:
     )
 
 
+def search_performed(event: events_pb2.SearchPerformed) -> Record:
+    """Return the fact that somebody searched, key ``query_id``."""
+    return codec.encode(
+        event,
+        key=event.query_id,
+        event_id=f"{event.query_id}:performed",
+        tenant_id=event.tenant_id,
+        time=event.event_time,
+    )
+
+
+def search_feedback(event: events_pb2.SearchFeedback, feedback_id: str) -> Record:
+    """Return the fact that somebody told what became of an answer, key ``query_id``.
+
+    Args:
+        feedback_id: tells it from others about the same answer.
+    """
+    return codec.encode(
+        event,
+        key=event.query_id,
+        event_id=f"{event.query_id}:{feedback_id}",
+        tenant_id=event.tenant_id,
+        time=event.event_time,
+    )
+
+
 def dead_letter(
     consumer: str,
     record: Record,

@@ -17,6 +17,11 @@ from heimdex.events.v1 import artifact_pb2, events_pb2
 
 DAY_MS = 86_400_000
 
+ANALYSED_MS = 30 * DAY_MS
+"""How long what people searched for, and what became of it, is kept: as long as the texts of queries
+(``contracts.catalog.QUERIES_KEPT_MS``), and enough to compare a week with the same week of the month before.
+Nobody but analysts reads it, so nothing is redriven from it."""
+
 
 class AfterFailure(Enum):
     """What REJECTED or FAILED does to the video."""
@@ -208,6 +213,8 @@ TOPICS: Mapping[str, Topic] = MappingProxyType({
         _event(_E.PersonDeleted, key="person_id"),
         _event(_E.VideoDeletionRequested),
         _event(_E.VideoErased),
+        _event(_E.SearchPerformed, key="query_id", retention_ms=ANALYSED_MS, readers="analysts"),
+        _event(_E.SearchFeedback, key="query_id", retention_ms=ANALYSED_MS, readers="analysts"),
         Topic(DEAD_LETTER, _E.DeadLetter, readers="operators"),
         *(Topic(name, _E.VideoUploaded, readers="heimdex") for name in RETRY_TIERS),
         *(Topic(stage.redo_topic, stage.waits_for[0], readers="heimdex") for stage in STAGES.values()),

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Mapping
 
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
-ID_PATTERN = re.compile(r"^(vid|upl|scn|per)_[0-9a-z]{16,40}$")
+ID_PATTERN = re.compile(r"^(vid|upl|scn|per|qry)_[0-9a-z]{16,40}$")
 TENANT_PATTERN = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
 
 
@@ -46,6 +46,11 @@ def split_row_id(row: str) -> tuple[str, int]:
     """Return (scene_id, revision) of a row id."""
     scene, _, revision = row.rpartition(":")
     return scene, int(revision)
+
+
+def scene_of_row(row: str) -> str:
+    """Return the scene id of a row id: the same in every revision with the same cuts."""
+    return row.partition(":")[0]
 
 
 def event_id(video_id: str, revision: int, stage: str, spec: str) -> str:

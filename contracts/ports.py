@@ -216,10 +216,37 @@ class VectorRow:
 
 
 class Scored(NamedTuple):
-    """A row with its score on the channel's own scale (cosine in [-1, 1], BM25 >= 0), best first."""
+    """A row with its score on the channel's own scale (cosine in [-1, 1], BM25 >= 0), best first, and its video."""
 
     row_id: str
     score: float
+    video_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which scenes of a tenant are looked at; all of them where nothing is said.
+
+    Attributes:
+        video_ids: of any of these videos.
+        start_from_ms: that begin there in their video or later, in milliseconds.
+        start_to_ms: that begin before.
+    """
+
+    video_ids: tuple[str, ...] = ()
+    start_from_ms: int | None = None
+    start_to_ms: int | None = None
+
+    def holds(self, video_id: str, start_ms: int) -> bool:
+        """Return whether a scene is within it."""
+        return (
+            (not self.video_ids or video_id in self.video_ids)
+            and (self.start_from_ms is None or start_ms >= self.start_from_ms)
+            and (self.start_to_ms is None or start_ms < self.start_to_ms)
+        )
+
+
+EVERYWHERE = Scope()
 
 
 class VectorIndex(Protocol):
@@ -238,15 +265,19 @@ class VectorIndex(Protocol):
         ...
 
     async def search(
-        self, collection: str, tenant_id: str, vectors: Float32, *, limit: int, video_ids: Sequence[str] = ()
+        self, collection: str, tenant_id: str, vectors: Float32, *, limit: int, scope: Scope = EVERYWHERE
     ) -> Sequence[Sequence[Scored]]:
-        """Return, per query row of ``vectors`` (float32 (n, dim)), up to ``limit`` rows, best first."""
+        """Return, per query row of ``vectors`` (float32 (n, dim)), up to ``limit`` rows of the scope, best first."""
         ...
 
     async def similarities(
         self, collection: str, tenant_id: str, vector: Float32, row_ids: Sequence[str]
     ) -> Mapping[str, float]:
         """Return the cosine of ``vector`` (dim,) to each known row of ``row_ids``."""
+        ...
+
+    async def vectors(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> Mapping[str, Float32]:
+        """Return the vector of each known row: float32 (dim,), L2-normalised."""
         ...
 
     async def delete(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> None:
@@ -289,24 +320,35 @@ class TextQuery:
     """One lexical query.
 
     Attributes:
-        text: NFC free text, may be empty when ``phrases`` is not.
+        text: NFC free text, may be empty when ``phrases`` or ``tags`` is not.
         phrases: each must occur literally (analysed, slop 0-3).
+        tags: ids; a row must have all of them, and then needs no word of ``text``.
     """
 
     tenant_id: str
     text: str
     phrases: tuple[str, ...] = ()
-    video_ids: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    scope: Scope = EVERYWHERE
     limit: int = 50
 
 
 class TextHit(NamedTuple):
-    """One lexical hit: BM25 of the transcript, tag score, idf coverage in [0, 1]."""
+    """One lexical hit: BM25 of the transcript, tag score, idf coverage in [0, 1], and its video."""
 
     row_id: str
     bm25: float
     tag_score: float
     coverage: float
+    video_id: str
+
+
+class Suggested(NamedTuple):
+    """A word that is said, or the name of a tag, as it is written, and how many scenes have it."""
+
+    text: str
+    is_tag: bool
+    scenes: int
 
 
 class TextIndex(Protocol):
@@ -328,8 +370,21 @@ class TextIndex(Protocol):
         """Answer several queries in one round trip; each list best first."""
         ...
 
+    async def holding(self, index: str, tenant_id: str, row_ids: Sequence[str], texts: Sequence[str]) -> frozenset[str]:
+        """Return which of the tenant's rows hold any of the texts, each as a phrase: said, or as the name of a tag."""
+        ...
+
     async def highlight(self, index: str, text: str, transcripts: Sequence[str]) -> Sequence[Sequence[tuple[int, int]]]:
         """Return, per transcript, half-open code-point ranges that ``text`` matches, merged and ascending."""
+        ...
+
+    async def suggest(
+        self, index: str, tenant_id: str, beginnings: Sequence[str], *, limit: int
+    ) -> Sequence[Sequence[Suggested]]:
+        """Return, per beginning, up to ``limit`` words of two characters and more that go on so, those of most scenes
+        first, in one round trip. Case and spaces do not matter; 김칮 goes on as 김치찌개; nothing but consonants
+        (ㄱㅊㅉㄱ) are the initials of a word.
+        """
         ...
 
     async def delete(self, index: str, row_ids: Sequence[tuple[str, str]]) -> None:
@@ -561,6 +616,20 @@ class PhotoReader(Protocol):
         """Decode an image file and return its faces with the image's width and height, largest first.
 
         Raises: InvalidRequest (not an image, permanent), DependencyUnavailable (transient).
+        """
+        ...
+
+
+class ImageEncoder(Protocol):
+    """Pictures that are searched by, in the inference process."""
+
+    async def encode_image(self, image: bytes, *, version: str) -> Float32:
+        """Decode an image file and return its vector in the space of images: float32 (vision dim,), L2-normalised.
+
+        Args:
+            version: of the vectors that are searched.
+
+        Raises: InvalidRequest (not an image, permanent), DependencyUnavailable (transient), also for another version.
         """
         ...
 

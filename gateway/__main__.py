@@ -29,12 +29,16 @@ from adapters.vectors.milvus import MilvusVectors
 from contracts.catalog import Catalog, Generation
 from contracts.errors import DependencyUnavailable, HeimdexError
 from gateway.completion import Completion
+from gateway.feedback import Feedback
 from gateway.pages import PageTokens
 from gateway.people_service import PeopleService
+from gateway.performed import PerformedSearches
+from gateway.pictures import Pictures
 from gateway.scene_service import SceneService
 from gateway.search_service import SearchService
 from gateway.searchers import Searchers
 from gateway.server import GatewayServer, Service, interceptors
+from gateway.suggestions import Suggestions
 from gateway.tokens import KeyFile, TokenVerifier
 from gateway.upload_service import MAX_IMAGE_BYTES, PART_SIZE_BYTES, UPLOAD_LIFE_S, UploadLimits, UploadService
 from gateway.video_service import VideoService
@@ -70,7 +74,7 @@ class Settings(ObjectSettings, StoreSettings, CatalogSettings, PipelineSettings)
     jwks_file: Path = Field(description="public keys that tokens are verified with")
     token_issuer: str = Field(description="what tokens must name as their issuer")
     token_audience: str = Field(description="what tokens must name as their audience")
-    page_token_key: SecretStr = Field(description="signs page tokens; at least 32 bytes, hex")
+    page_token_key: SecretStr = Field(description="signs page tokens, keys hashes of queries; at least 32 bytes, hex")
     part_size_bytes: int = Field(default=PART_SIZE_BYTES, ge=_MIN_PART_BYTES, description="larger files go in parts")
     max_image_bytes: int = Field(default=MAX_IMAGE_BYTES, gt=0, description="largest photo or query image taken")
     upload_life_s: int = Field(default=UPLOAD_LIFE_S, gt=0, description="how long an upload waits to be completed")
@@ -94,7 +98,9 @@ class Process:
         self.connection = S3Connection(settings.s3())
         self.objects = self.connection.bucket(settings.s3_bucket)
         self.pipeline = settings.pipeline()
-        self.pages = PageTokens(bytes.fromhex(settings.page_token_key.get_secret_value()))
+        secret = bytes.fromhex(settings.page_token_key.get_secret_value())
+        self.pages = PageTokens(secret)
+        self.performed = PerformedSearches(self.catalog, self.clock, secret)
         self.poller = ChangePoller(self.catalog, self.clock)
         self.completion = Completion(self.catalog, self.objects, self.pipeline, self.clock)
         self.inference = inference.channel(settings.inference)
@@ -149,7 +155,19 @@ class Process:
                 self.catalog, text, text_vectors, vision_vectors, encoder, generation, ranked_by, self.clock
             )
 
-        servicer = SearchService(Searchers(self.catalog, make, self.clock), self.objects, self.pages, self.clock)
+        searchers = Searchers(self.catalog, make, self.clock)
+        suggestions = Suggestions(self.catalog, text, self.clock)
+        feedback = Feedback(self.catalog, self.clock)
+        servicer = SearchService(
+            searchers,
+            suggestions,
+            self.objects,
+            self.pages,
+            self.clock,
+            performed=self.performed,
+            feedback=feedback,
+            pictures=Pictures(self.catalog, self.objects, inference.GrpcImageEncoder(self.inference)),
+        )
         name = search_service_pb2.DESCRIPTOR.services_by_name["SearchService"].full_name
         return Service(name, add_SearchServiceServicer_to_server, servicer)
 
@@ -176,11 +194,16 @@ async def main(settings: Settings) -> None:
         await server.start()
         _spare_the_collector()
         _log.info("listening", address=settings.gateway_listen, profile=settings.profile)
-        async with _background(process.poller.run()) as polls, _background(_follow(server, process, settings)):
+        async with (
+            _background(process.poller.run()) as polls,
+            _background(process.performed.run()),
+            _background(_follow(server, process, settings)),
+        ):
             pages = await _pages(settings, live=polls, ready=lambda: server.serving)
             await stop.wait()
             await server.stop(process.poller.drain)
             await process.completion.drain()
+            await process.performed.drain()
             if pages is not None:
                 pages.close()
     _log.info("stopped")

@@ -10,10 +10,11 @@ import numpy as np
 import structlog
 
 from contracts import facts, ids
-from contracts.catalog import Catalog, Person, Photo, Upload, UploadState
-from contracts.errors import HeimdexError, InvalidRequest, NotFound, PreconditionFailed
+from contracts.catalog import Catalog, Person, Photo, Upload
+from contracts.errors import HeimdexError, InvalidRequest, PreconditionFailed
 from contracts.ports import Clock, FaceModel, Objects, PhotoReader
 from gateway import identity, people, validation
+from gateway.images import PERSON_PHOTO, Images
 from gateway.pages import PageTokens
 from gateway.people import ACCEPTED, NOT_AN_IMAGE
 from gateway.requests import idempotency
@@ -21,8 +22,6 @@ from heimdex.people.v1 import people_service_pb2 as pb
 from heimdex.people.v1.people_service_pb2_grpc import PeopleServiceServicer
 
 MAX_PHOTOS: Final = 20
-_PURPOSE: Final = "PERSON_PHOTO"
-_AWAITED: Final = frozenset({UploadState.OPEN, UploadState.COMPLETING})
 _SCOPE: Final = "ListPeople"
 
 _log = structlog.get_logger()
@@ -44,6 +43,7 @@ class PeopleService(PeopleServiceServicer):
         """Wire; ``faces`` says what a photo must be like to be compared, and loads nothing."""
         self._catalog = catalog
         self._objects = objects
+        self._images = Images(catalog, objects)
         self._photos = photos
         self._faces = faces
         self._pages = pages
@@ -66,7 +66,10 @@ class PeopleService(PeopleServiceServicer):
         tenant = await self._catalog.tenant(who.tenant_id)
         if not tenant.faces_enabled:
             raise PreconditionFailed("faces are switched off for this tenant", reason="FACES_DISABLED")
-        uploads = [await self._upload(who.tenant_id, upload_id, index) for index, upload_id in enumerate(upload_ids)]
+        uploads = [
+            await self._images.completed(who.tenant_id, upload_id, PERSON_PHOTO, f"upload_ids[{index}]")
+            for index, upload_id in enumerate(upload_ids)
+        ]
         photos = [await self._look(upload) for upload in uploads]  # one by one: so does the process that reads them
         if not any(photo.verdict == ACCEPTED for photo in photos):
             verdicts = {photo.upload_id: photo.verdict for photo in photos}
@@ -121,22 +124,9 @@ class PeopleService(PeopleServiceServicer):
 
     # ---- photos ---------------------------------------------------------------------------------------
 
-    async def _upload(self, tenant_id: str, upload_id: str, index: int) -> Upload:
-        """Return a completed upload of a photo."""
-        upload = await self._catalog.get_upload(tenant_id, upload_id)
-        if upload.purpose != _PURPOSE:
-            raise validation.invalid(f"upload_ids[{index}]", f"is no upload of purpose {_PURPOSE}")
-        if upload.state is not UploadState.COMPLETED:
-            reason = "UPLOAD_INCOMPLETE" if upload.state in _AWAITED else "UPLOAD_CLOSED"
-            raise _unusable(upload_id, f"the upload is {upload.state}", reason)
-        return upload
-
     async def _look(self, upload: Upload) -> Photo:
         """Return a photo with its verdict, and where it is accepted with its vector."""
-        try:
-            image, _ = await self._objects.get(upload.object_key)
-        except NotFound:
-            raise _unusable(upload.upload_id, "the photo is gone: upload it again", "UPLOAD_CLOSED") from None
+        image = await self._images.read(upload)
         try:
             found = await self._photos.faces(image)
         except InvalidRequest:
@@ -158,7 +148,3 @@ class PeopleService(PeopleServiceServicer):
             except HeimdexError as error:
                 # Their uploads are closed in the same transaction as the person: the reconciler sweeps what is left.
                 _log.warning("bytes of a photo left", person_id=person_id, reason=error.reason)
-
-
-def _unusable(upload_id: str, message: str, reason: str) -> PreconditionFailed:
-    return PreconditionFailed(message, reason=reason, metadata={"upload_id": upload_id})

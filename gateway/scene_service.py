@@ -1,4 +1,4 @@
-"""Scene service: GetScene, ListScenes."""
+"""Scene service: GetScene, ListScenes, ListNeighbours, GetSceneMedia."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from heimdex.scene.v1.scene_service_pb2_grpc import SceneServiceServicer
 
 DEFAULT_PAGE_SIZE: Final = 100
 MAX_PAGE_SIZE: Final = 500
+MAX_NEIGHBOURS: Final = 10
+MAX_MEDIA: Final = 200
 
 
 class SceneService(SceneServiceServicer):
@@ -52,3 +54,28 @@ class SceneService(SceneServiceServicer):
             cursor = str(page[-1].index).encode()
             response.next_page_token = self._pages.seal(who, scope, cursor, now_ms=now_ms)
         return response
+
+    async def ListNeighbours(self, request: pb.ListNeighboursRequest, context: Any) -> pb.ListNeighboursResponse:
+        """Return the scenes before and after one, in order."""
+        scene_id = validation.resource_id(request.scene_id, "scene_id", "scn")
+        for field, count in (("before", request.before), ("after", request.after)):
+            if not 0 <= count <= MAX_NEIGHBOURS:
+                raise validation.invalid(field, f"is {count}, outside of [0, {MAX_NEIGHBOURS}]")
+        found = await self._catalog.neighbours(
+            identity.principal().tenant_id, scene_id, before=request.before, after=request.after
+        )
+        response = pb.ListNeighboursResponse(scenes=[scenes.to_proto(row) for row in found])
+        if request.include_urls:
+            await scenes.KeyframeUrls(self._objects).add(response.scenes)
+        return response
+
+    async def GetSceneMedia(self, request: pb.GetSceneMediaRequest, context: Any) -> pb.GetSceneMediaResponse:
+        """Sign what shows scenes, in the order asked for."""
+        if not request.scene_ids:
+            raise validation.invalid("scene_ids", "is required")
+        scene_ids = validation.resource_ids(request.scene_ids, "scene_ids", "scn", most=MAX_MEDIA)
+        found = await self._catalog.footage(identity.principal().tenant_id, scene_ids)
+        media = scenes.MediaUrls(self._objects)
+        return pb.GetSceneMediaResponse(
+            media=[await media.of(found[scene_id]) for scene_id in scene_ids if scene_id in found]
+        )

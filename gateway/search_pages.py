@@ -20,9 +20,9 @@ from indexer.search.types import Cause, Channel, Degraded, MatchQuality, Ranked
 LIFE_S = 15 * 60
 """How long a list stays frozen. Source: ``heimdex.search.v1.SearchScenesResponse.next_page_token``."""
 
-_FORMAT = 2
+_FORMAT = 3
 _CHANNELS, _CAUSES, _QUALITIES = tuple(Channel), tuple(Cause), tuple(MatchQuality)  # places are part of the format
-_HEAD = struct.Struct(">BQIIBBBBBHHH")
+_HEAD = struct.Struct(">BQII?BBBBBBIHHH")
 _LEVEL = 1  # the slower ones gain a few per cent
 _WEIGHT, _REVISION, _SHARE, _RAW = ">f4", ">u4", ">u2", ">f2"
 _STEPS = 0xFFFF  # of similarities and confidences in [0, 1]
@@ -37,16 +37,20 @@ class Frozen:
         generation: number of the one that was read.
         first_rank: place of the first row of ``rest``, >= 1.
         rest: best first; every row has the measures of the same channels.
+        people: ids of those whom the query names.
         marking: what to mark in transcripts.
     """
 
+    query_id: str
     generation: int
     first_rank: int
     total_hits: int
+    total_is_lower_bound: bool
     match_quality: MatchQuality
     answered: tuple[Channel, ...]
     degraded: tuple[Degraded, ...]
     ranking: str
+    people: tuple[str, ...]
     marking: str
     rest: tuple[Ranked, ...]
 
@@ -57,18 +61,22 @@ def pack(frozen: Frozen) -> bytes:
     channels = rest[0].channels if rest else ()
     scenes = [split_row_id(ranked.row_id) for ranked in rest]
     ids = ",".join(scene for scene, _ in scenes).encode()
-    ranking, marking = frozen.ranking.encode(), frozen.marking.encode()
+    query, ranking, marking = frozen.query_id.encode(), frozen.ranking.encode(), frozen.marking.encode()
+    people = ",".join(frozen.people).encode()
     parts = [
         _HEAD.pack(
             _FORMAT,
             frozen.generation,
             frozen.first_rank,
             frozen.total_hits,
+            frozen.total_is_lower_bound,
             _QUALITIES.index(frozen.match_quality),
             len(frozen.answered),
             len(frozen.degraded),
             len(channels),
+            len(query),
             len(ranking),
+            len(people),
             len(marking),
             len(ids),
             len(rest),
@@ -77,7 +85,9 @@ def pack(frozen: Frozen) -> bytes:
         bytes(_CHANNELS.index(missing.channel) for missing in frozen.degraded),
         bytes(_CAUSES.index(missing.cause) for missing in frozen.degraded),
         bytes(_CHANNELS.index(channel) for channel in channels),
+        query,
         ranking,
+        people,
         marking,
         ids,
         _packed([revision for _, revision in scenes], _REVISION),
@@ -99,27 +109,29 @@ def unpack(packed: bytes) -> Frozen | None:
     body = zlib.decompress(packed)
     if body[0] != _FORMAT:
         return None
-    _, generation, first_rank, total, quality, *lengths = _HEAD.unpack_from(body)
-    answered, degraded, columns, ranking, marking, ids, rows = lengths
+    _, generation, first_rank, total, more, quality, *lengths = _HEAD.unpack_from(body)
+    answered, degraded, columns, query, ranking, people, marking, ids, rows = lengths
     read = _Reader(body, _HEAD.size)
     there = read.channels(answered)
     missing = zip(read.channels(degraded), read.take(degraded), strict=True)
     channels = read.channels(columns)
     return Frozen(
+        query_id=read.text(query),
         generation=generation,
         first_rank=first_rank,
         total_hits=total,
+        total_is_lower_bound=more,
         match_quality=_QUALITIES[quality],
         answered=there,
         degraded=tuple(Degraded(channel, _CAUSES[cause]) for channel, cause in missing),
         ranking=read.text(ranking),
+        people=read.ids(people),
         marking=read.text(marking),
-        rest=_rows(read, channels, read.text(ids), rows),
+        rest=_rows(read, channels, read.ids(ids), rows),
     )
 
 
-def _rows(read: _Reader, channels: tuple[Channel, ...], ids: str, rows: int) -> tuple[Ranked, ...]:
-    scenes = ids.split(",") if ids else []
+def _rows(read: _Reader, channels: tuple[Channel, ...], scenes: tuple[str, ...], rows: int) -> tuple[Ranked, ...]:
     revisions = read.numbers(rows, _REVISION)
     qualities = [_QUALITIES[place] for place in read.take(rows)]
     confidences = read.shares(rows)
@@ -155,6 +167,10 @@ class _Reader:
 
     def text(self, length: int) -> str:
         return self.take(length).decode()
+
+    def ids(self, length: int) -> tuple[str, ...]:
+        joined = self.text(length)
+        return tuple(joined.split(",")) if joined else ()
 
     def channels(self, count: int) -> tuple[Channel, ...]:
         return tuple(_CHANNELS[place] for place in self.take(count))

@@ -1,94 +1,128 @@
-"""Searches: ``SearchScenesRequest`` -> what the searcher takes; its updates -> frames. Pure."""
+"""Searches: what the searcher found -> frames and hits as messages. Pure."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
-from gateway import scenes, validation
+from gateway import scenes
 from gateway.videos import duration
+from heimdex.scene.v1 import scene_pb2
 from heimdex.search.v1 import search_service_pb2 as pb
-from indexer.search.parse import clean
-from indexer.search.types import Cause, Channel, Degraded, Hit, MatchQuality, SearchRequest, Update
+from indexer.search.parse import Parsed, stems
+from indexer.search.types import Cause, Channel, Degraded, Facet, Hit, MatchQuality, Summary, Update
 
-DEFAULT_PAGE_SIZE: Final = 20
-MAX_PAGE_SIZE: Final = 200
-MAX_VIDEOS: Final = 100
-MAX_PEOPLE: Final = 10
-_DELIVERIES: Final = frozenset(pb.Delivery.values())
 _CHANNEL_VALUES: Final = MappingProxyType({name: pb.Channel.Value(f"CHANNEL_{name.name}") for name in Channel})
+_FACET_VALUES: Final = MappingProxyType({name: pb.Facet.Value(f"FACET_{name.name}") for name in Facet})
 _QUALITY_VALUES: Final = MappingProxyType(
     {name: pb.MatchQuality.Value(f"MATCH_QUALITY_{name.name}") for name in MatchQuality}
 )
 _CAUSES: Final[Mapping[Cause, pb.DegradedCause.ValueType]] = MappingProxyType(
     {Cause.LATE: pb.DEGRADED_CAUSE_LATE, Cause.FAILED: pb.DEGRADED_CAUSE_UNAVAILABLE}
 )
+_TAG_NAMES: Final = 4096  # a profile knows some thousand
 
 
-def from_proto(request: pb.SearchScenesRequest, tenant_id: str) -> SearchRequest:
-    """Return what is asked for. Raises InvalidRequest (permanent) with proto paths."""
-    narrow = request.filter
-    video_ids = validation.resource_ids(narrow.video_ids, "filter.video_ids", "vid", most=MAX_VIDEOS)
-    person_ids = validation.resource_ids(narrow.person_ids, "filter.person_ids", "per", most=MAX_PEOPLE)
-    if not 0.0 <= narrow.min_confidence <= 1.0:  # also for what is no number
-        raise validation.invalid("filter.min_confidence", "is not in [0, 1]")
-    if request.delivery not in _DELIVERIES:
-        raise validation.invalid("delivery", "is neither PROGRESSIVE nor FINAL_ONLY")
-    return SearchRequest(
-        tenant_id=tenant_id,
-        query=clean(request.query) if request.query.strip() or not person_ids else "",
-        limit=validation.page_size(request.page_size, default=DEFAULT_PAGE_SIZE, most=MAX_PAGE_SIZE),
-        video_ids=video_ids,
-        person_ids=person_ids,
-        min_confidence=narrow.min_confidence,
-        progressive=request.delivery != pb.DELIVERY_FINAL_ONLY,
-    )
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """What tags and people of a hit must be to have been asked for.
+
+    Attributes:
+        words: of the query, each also without what may be its particle; case-folded, NFC.
+        people: ids of those whom the query or the filter names.
+    """
+
+    words: frozenset[str] = frozenset()
+    people: frozenset[str] = frozenset()
 
 
-def scope(asked: SearchRequest) -> str:
-    """Return what must stay the same from page to page: everything that decides which hits there are."""
-    same = (asked.query, sorted(asked.video_ids), sorted(asked.person_ids), asked.min_confidence)
-    return f"SearchScenes:{hashlib.sha256(json.dumps(same).encode()).hexdigest()}"
+NOTHING: Final = Sought()
 
 
-def frame(update: Update) -> pb.SearchScenesResponse:
-    """Return a frame of the first page, without a token."""
+def sought(marking: str, people: Iterable[str]) -> Sought:
+    """Return what was asked for: by ``Summary.marking``, and by ids of people."""
+    return Sought(frozenset(stem for word in _words(marking) for stem in stems(word)), frozenset(people))
+
+
+def frame(update: Update, query_id: str, person_ids: Iterable[str] = ()) -> pb.SearchScenesResponse:
+    """Return a frame of the first page, without a token. What matched of a hit is told with DONE.
+
+    Args:
+        query_id: of the answer.
+        person_ids: whom the filter names.
+    """
+    kind = pb.FrameKind.Value(f"FRAME_KIND_{update.kind.name}")
+    answered = [channel(name) for name in update.answered]
+    said = update.summary
+    if said is None:
+        return pb.SearchScenesResponse(kind=kind, hits=hits(update.hits), answered=answered)
+    asked_for = sought(said.marking, (*person_ids, *(who.person_id for who in said.people)))
     message = pb.SearchScenesResponse(
-        kind=pb.FrameKind.Value(f"FRAME_KIND_{update.kind.name}"),
-        hits=hits(update.hits),
-        answered=[channel(name) for name in update.answered],
+        kind=kind,
+        hits=hits(update.hits, asked_for),
+        answered=answered,
+        summary=summary(
+            query_id=query_id,
+            total_hits=said.total_hits,
+            total_is_lower_bound=said.total_is_lower_bound,
+            match_quality=said.match_quality,
+            degraded=said.degraded,
+            elapsed_ms=said.elapsed_ms,
+            ranking=said.ranking,
+            generation=said.generation,
+        ),
+        weak_hits=hits(said.weak, asked_for),
     )
-    if update.summary is not None:
-        said = update.summary
-        message.summary.CopyFrom(
-            summary(
-                total_hits=said.total_hits,
-                match_quality=said.match_quality,
-                degraded=said.degraded,
-                elapsed_ms=said.elapsed_ms,
-                ranking=said.ranking,
-                generation=said.generation,
-            )
-        )
-        message.summary.people.extend(scenes.person(who) for who in said.people)
+    _put_first_page(said, message.summary)
     return message
+
+
+def _put_first_page(said: Summary, message: pb.SearchSummary) -> None:
+    """Write what only the first page says."""
+    message.people.extend(scenes.person(who) for who in said.people)
+    if said.parsed is not None:
+        message.parsed.CopyFrom(_parsed(said.parsed))
+        message.parsed.people.extend(message.people)
+    for name, elapsed_ms in said.channel_ms.items():
+        message.timings.add(channel=channel(name), elapsed=duration(elapsed_ms))
+    for facet, counts in said.facets.items():
+        counted = message.facets.add(facet=_FACET_VALUES[facet])
+        for value, label, having in counts:
+            counted.counts.add(value=value, label=label, count=having)
+
+
+def _parsed(parsed: Parsed) -> pb.ParsedQuery:
+    """Return how a query was understood, without people."""
+    return pb.ParsedQuery(
+        words=parsed.words,
+        meaning=parsed.meaning,
+        phrases=parsed.phrases,
+        excluded=parsed.excluded,
+        read_as=parsed.read_as,
+    )
 
 
 def summary(
     *,
+    query_id: str,
     total_hits: int,
+    total_is_lower_bound: bool,
     match_quality: MatchQuality,
     degraded: Iterable[Degraded],
     elapsed_ms: int,
     ranking: str,
     generation: int,
 ) -> pb.SearchSummary:
-    """Return a summary, without people."""
+    """Return what the summary of every page says."""
     return pb.SearchSummary(
+        query_id=query_id,
         total_hits=total_hits,
+        total_is_lower_bound=total_is_lower_bound,
         match_quality=quality(match_quality),
         degraded=[pb.DegradedChannel(channel=channel(d.channel), cause=_CAUSES[d.cause]) for d in degraded],
         elapsed=duration(elapsed_ms),
@@ -97,12 +131,12 @@ def summary(
     )
 
 
-def hits(found: Iterable[Hit]) -> list[pb.SceneHit]:
-    """Return hits, each with its scene but for the spoken lines, which its runs hold."""
-    return [_hit(hit) for hit in found]
+def hits(found: Iterable[Hit], asked_for: Sought = NOTHING) -> list[pb.SceneHit]:
+    """Return hits, each with its scene but for the spoken lines, which its runs hold, and what of it was asked for."""
+    return [_hit(hit, asked_for) for hit in found]
 
 
-def _hit(hit: Hit) -> pb.SceneHit:
+def _hit(hit: Hit, asked_for: Sought) -> pb.SceneHit:
     """Return a hit, filled in place: messages that are made apart are copied in."""
     ranked = hit.ranked
     message = pb.SceneHit(
@@ -128,7 +162,26 @@ def _hit(hit: Hit) -> pb.SceneHit:
             start_offset=duration(run.start_ms),
             end_offset=duration(run.end_ms),
         )
+    if asked_for.words:
+        message.matched_tags.extend(tag for tag in message.scene.tags if _names(tag, asked_for.words))
+    if asked_for.people:
+        there = (who for who in message.scene.people if who.person_id in asked_for.people)
+        message.matched_people.extend(sorted(there, key=lambda who: -who.confidence))
     return message
+
+
+def _names(tag: scene_pb2.Tag, words: frozenset[str]) -> bool:
+    """Return whether a tag has one of the words in a name; one without names in its id, as the text index has it."""
+    return any(not words.isdisjoint(_words_of_name(name)) for name in tag.names or (tag.tag.replace("_", " "),))
+
+
+@lru_cache(maxsize=_TAG_NAMES)
+def _words_of_name(name: str) -> frozenset[str]:
+    return _words(name)
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", unicodedata.normalize("NFC", text).casefold()))
 
 
 def channel(name: Channel) -> pb.Channel.ValueType:

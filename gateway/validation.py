@@ -28,7 +28,7 @@ def invalid(field: str, description: str, *, reason: str | None = None) -> Inval
 
 
 def resource_id(value: str, field: str, prefix: str) -> str:
-    """Return an id of ours; ``prefix`` is ``vid``, ``upl``, ``scn`` or ``per``."""
+    """Return an id of ours; ``prefix`` is ``vid``, ``upl``, ``scn``, ``per`` or ``qry``."""
     if not value:
         raise invalid(field, "is required")
     if not value.startswith(f"{prefix}_") or not ID_PATTERN.fullmatch(value):

@@ -18,9 +18,6 @@ from heimdex.video.v1 import video_pb2
 from heimdex.video.v1 import video_service_pb2 as pb
 from heimdex.video.v1.video_service_pb2_grpc import VideoServiceServicer
 
-MIN_PLAYBACK_S: Final = 600
-PLAYBACK_SPARE_S: Final = 3600
-"""A URL plays the video to its end and an hour more, and never less than 10 minutes. Source: settled question 24."""
 _PLAYABLE: Final = frozenset({
     VideoState.VALIDATING, VideoState.PROCESSING, VideoState.INDEXED, VideoState.FAILED,
 })  # fmt: skip
@@ -109,8 +106,7 @@ class VideoService(VideoServiceServicer):
             raise PreconditionFailed(
                 f"the video is {video.state}: there is nothing to play", metadata={"state": video.state}
             )
-        life_s = max(MIN_PLAYBACK_S, -(-video.duration_ms // 1000) + PLAYBACK_SPARE_S)
-        url = await self._objects.sign_get(video.source_key, ttl_s=life_s)
+        url = await self._objects.sign_get(video.source_key, ttl_s=videos.playback_s(video.duration_ms))
         response = pb.GetPlaybackUrlResponse(
             url=url.url,
             expire_time=videos.timestamp(url.expires_at_ms),

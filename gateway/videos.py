@@ -11,6 +11,9 @@ from gateway import status
 from heimdex.common.v1 import common_pb2
 from heimdex.video.v1 import video_pb2
 
+PLAYBACK_SPARE_S = 3600
+"""A URL plays the video to its end and an hour more."""
+
 _ENDED = "ENDED"
 _BROKEN = frozenset({"REJECTED", "FAILED"})
 
@@ -47,6 +50,11 @@ def to_proto(video: Video, *, now_ms: int) -> video_pb2.Video:
     if video.state is VideoState.FAILED:
         message.error.CopyFrom(status.ending(_blamed(video), video.error_reason, video.error_message))
     return message
+
+
+def playback_s(duration_ms: int) -> int:
+    """Return how long the signed URL of a video's file works, in seconds; ``duration_ms`` is 0 while not known."""
+    return -(-duration_ms // 1000) + PLAYBACK_SPARE_S
 
 
 def state(value: VideoState) -> video_pb2.VideoState.ValueType:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from adapters.catalog.models import IdempotencyRow, RevisionRow, StageRunRow, VideoRow, WatchHeadRow, WatchRow
+from adapters.catalog.models import (
+    IdempotencyRow,
+    OutboxTableRow,
+    RevisionRow,
+    StageRunRow,
+    VideoRow,
+    WatchHeadRow,
+    WatchRow,
+)
 from adapters.catalog.rows import outbox_row, stage_run_of, video_of
 from adapters.catalog.state import Command, derive
 from contracts.catalog import Idempotency, Video
@@ -85,9 +93,10 @@ async def changed(session: AsyncSession, videos: Sequence[VideoRow], now_ms: int
 
 
 async def emit(session: AsyncSession, records: Iterable[Record], now_ms: int) -> None:
-    """Write records to the outbox, numbered in their order: a flush inserts in the order of ``add``."""
-    session.add_all([outbox_row(record, now_ms) for record in records])
-    await session.flush()
+    """Write records to the outbox, numbered in their order. In bulk: entities cost seven times as much."""
+    rows = [outbox_row(record, now_ms) for record in records]
+    if rows:
+        await session.execute(insert(OutboxTableRow), rows, execution_options={"render_nulls": True})
 
 
 async def made_before(session: AsyncSession, call: Idempotency, now_ms: int) -> str | None:

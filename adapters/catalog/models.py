@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, Index, Integer, LargeBinary, MetaData, String, text
+from sqlalchemy import JSON, BigInteger, Index, Integer, LargeBinary, MetaData, String, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-VERSION = "0001"
+VERSION = "0002"
 """Newest migration: what ``ready`` demands. A test holds it equal to the head of ``migrations/``."""
 
 _RowNumber = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by INTEGER columns only
@@ -34,6 +34,7 @@ class TenantRow(Base):
     tenant_id: Mapped[str] = mapped_column(primary_key=True)
     faces_enabled: Mapped[bool] = mapped_column(default=False)
     gallery_version: Mapped[int] = mapped_column(default=0)
+    queries_kept: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class IdempotencyRow(Base):
@@ -230,6 +231,17 @@ class MatchingRow(Base):
     video_id: Mapped[str] = mapped_column(primary_key=True)
     revision: Mapped[int] = mapped_column(primary_key=True)
     gallery_version: Mapped[int]
+
+
+class QueryRow(Base):
+    """What was typed for an answer, of tenants that keep it; kept for 30 days."""
+
+    __tablename__ = "queries"
+
+    query_id: Mapped[str] = mapped_column(primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(index=True)
+    text: Mapped[str]
+    create_ms: Mapped[int] = mapped_column(index=True)
 
 
 class GenerationRow(Base):

@@ -136,6 +136,17 @@ class People(Transactions):
 
         return await self._read(work)
 
+    async def people_scene_counts(self, tenant_id: str, person_ids: Sequence[str]) -> Mapping[str, int]:
+        """Return person_id -> searchable scenes with that person; those without any are left out."""
+
+        async def work(session: AsyncSession) -> Mapping[str, int]:
+            own = select(PersonRow.person_id).where(PersonRow.tenant_id == tenant_id)
+            return await _scene_counts(
+                session, list(await session.scalars(own.where(PersonRow.person_id.in_(person_ids))))
+            )
+
+        return await self._read(work)
+
 
 async def read_people(session: AsyncSession, rows: Sequence[PersonRow]) -> list[Person]:
     """Return people with photos and scene counts, in the order of ``rows``."""

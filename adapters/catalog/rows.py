@@ -194,10 +194,15 @@ def generation_of(row: GenerationRow) -> Generation:
     )
 
 
-def outbox_row(record: Record, now_ms: int) -> OutboxTableRow:
-    """Return the row of a record to send."""
-    headers = [[name, value.decode("latin-1")] for name, value in record.headers]
-    return OutboxTableRow(topic=record.topic, key=record.key, value=record.value, headers=headers, create_ms=now_ms)
+def outbox_row(record: Record, now_ms: int) -> dict[str, Any]:
+    """Return the columns of a record to send."""
+    return {
+        "topic": record.topic,
+        "key": record.key,
+        "value": record.value,
+        "headers": [[name, value.decode("latin-1")] for name, value in record.headers],
+        "create_ms": now_ms,
+    }
 
 
 def record_of(row: OutboxTableRow) -> OutboxRow:

@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import BindParameter, Select, String, bindparam, select
+from sqlalchemy import BindParameter, ColumnElement, Integer, Select, String, bindparam, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.orm import aliased
 
 from adapters.batcher import Batcher
 from adapters.catalog.engine import Transactions, unix_ms
 from adapters.catalog.models import PersonRow, ScenePersonRow, SceneTableRow, VideoRow
 from adapters.catalog.rows import scene_of
 from adapters.catalog.state import Command
-from contracts.catalog import ScenePerson, SceneRow
+from contracts.catalog import Appearance, Footage, ScenePerson, SceneRow
 from contracts.errors import NotFound
 from contracts.ids import row_id, split_row_id
+from contracts.ports import EVERYWHERE, Scope
 
 _HIDDEN = (Command.DELETE, Command.FORGET)
 
@@ -69,6 +71,30 @@ class Scenes(Transactions):
 
         return await self._read(work)
 
+    async def neighbours(self, tenant_id: str, scene_id: str, *, before: int, after: int) -> Sequence[SceneRow]:
+        """Return up to so many scenes before and after one, of its own revision, in order, itself left out. NotFound.
+
+        One statement, so that a commit in between cannot mix two revisions.
+        """
+        asked = {"tenant_id": tenant_id, "scene_id": scene_id, "before": before, "after": after}
+
+        async def work(session: AsyncSession) -> Sequence[SceneRow]:
+            return await read_scenes(session, _AROUND, asked)
+
+        found = await self._read(work)
+        if not found:
+            raise NotFound("scene", scene_id)
+        return [scene for scene in found if scene.scene_id != scene_id]
+
+    async def footage(self, tenant_id: str, scene_ids: Sequence[str]) -> Mapping[str, Footage]:
+        """Return what shows scenes, by scene id; those that may not be shown are left out."""
+
+        async def work(session: AsyncSession) -> Mapping[str, Footage]:
+            asked = {"tenant_id": tenant_id, "scene_ids": list(scene_ids)}
+            return {row.scene_id: Footage(**row) for row in (await session.execute(_FOOTAGE, asked)).mappings()}
+
+        return await self._read(work)
+
     async def hydrate(self, tenant_id: str, row_ids: Sequence[str]) -> Mapping[str, SceneRow]:
         """Return the scenes that may be shown now, by row id; the others are left out.
 
@@ -89,15 +115,18 @@ class Scenes(Transactions):
         return [{row: found[row] for row in one.row_ids if row in found} for one in wanted]
 
     async def scenes_of_people(
-        self, tenant_id: str, person_ids: Sequence[str], *, limit: int = 1000
-    ) -> Mapping[str, Mapping[str, float]]:
-        """Return row_id -> {person_id: confidence} over searchable scenes, best first; at most ``limit`` scenes."""
+        self, tenant_id: str, person_ids: Sequence[str], *, limit: int = 1000, scope: Scope = EVERYWHERE
+    ) -> Mapping[str, Appearance]:
+        """Return who of these is in which searchable scene within ``scope``, by row_id, surest first; at most ``limit``
+        scenes.
+        """
 
-        async def work(session: AsyncSession) -> Mapping[str, Mapping[str, float]]:
+        async def work(session: AsyncSession) -> Mapping[str, Appearance]:
             query = (
                 select(
                     ScenePersonRow.scene_id,
                     ScenePersonRow.revision,
+                    ScenePersonRow.video_id,
                     ScenePersonRow.person_id,
                     ScenePersonRow.confidence,
                 )
@@ -112,17 +141,53 @@ class Scenes(Transactions):
                     PersonRow.tenant_id == tenant_id,
                     ScenePersonRow.person_id.in_(person_ids),
                     VideoRow.command.not_in(_HIDDEN),
+                    *_inside(scope),
                 )
                 .order_by(ScenePersonRow.confidence.desc(), ScenePersonRow.scene_id)
             )
-            found: dict[str, dict[str, float]] = {}
-            for scene_id, revision, person_id, confidence in await session.execute(query):
+            found: dict[str, tuple[str, dict[str, float]]] = {}
+            for scene_id, revision, video_id, person_id, confidence in await session.execute(query):
                 row = row_id(scene_id, revision)
                 if row in found or len(found) < limit:
-                    found.setdefault(row, {})[person_id] = confidence
-            return found
+                    found.setdefault(row, (video_id, {}))[1][person_id] = confidence
+            return {row: Appearance(*there) for row, there in found.items()}
 
         return await self._read(work)
+
+    async def rows_with_people(
+        self, tenant_id: str, person_ids: Sequence[str], row_ids: Sequence[str]
+    ) -> frozenset[str]:
+        """Return which of these rows have any of these people."""
+        scenes = sorted({split_row_id(row)[0] for row in row_ids})
+
+        async def work(session: AsyncSession) -> frozenset[str]:
+            query = (
+                select(ScenePersonRow.scene_id, ScenePersonRow.revision)
+                .join(PersonRow, PersonRow.person_id == ScenePersonRow.person_id)
+                .where(
+                    ScenePersonRow.tenant_id == tenant_id,
+                    PersonRow.tenant_id == tenant_id,
+                    ScenePersonRow.person_id.in_(person_ids),
+                    ScenePersonRow.scene_id.in_(scenes),
+                )
+            )
+            return frozenset(row_id(*found) for found in await session.execute(query))
+
+        return (await self._read(work)).intersection(row_ids)
+
+
+def _inside(scope: Scope) -> list[ColumnElement[bool]]:
+    """Return what makes a person's scene one within the scope."""
+    of_video = [ScenePersonRow.video_id.in_(scope.video_ids)] if scope.video_ids else []
+    begins: list[ColumnElement[bool]] = []
+    if scope.start_from_ms is not None:
+        begins.append(SceneTableRow.start_ms >= scope.start_from_ms)
+    if scope.start_to_ms is not None:
+        begins.append(SceneTableRow.start_ms < scope.start_to_ms)
+    if not begins:
+        return [*of_video]
+    same = (SceneTableRow.scene_id == ScenePersonRow.scene_id) & (SceneTableRow.revision == ScenePersonRow.revision)
+    return [*of_video, exists().where(same, *begins)]
 
 
 def shown(tenant_id: str | BindParameter[str]) -> Select[Any]:
@@ -142,6 +207,31 @@ def shown(tenant_id: str | BindParameter[str]) -> Select[Any]:
 # Made once: search reads them, and putting a statement together costs more than running it.
 _OF_IDS = shown(bindparam("tenant_id", type_=String)).where(
     SceneTableRow.scene_id.in_(bindparam("scene_ids", expanding=True))
+)
+_MIDDLE = aliased(SceneTableRow)
+_AROUND = (
+    shown(bindparam("tenant_id", type_=String))
+    .join(_MIDDLE, (_MIDDLE.video_id == SceneTableRow.video_id) & (_MIDDLE.revision == SceneTableRow.revision))
+    .where(
+        _MIDDLE.scene_id == bindparam("scene_id", type_=String),
+        SceneTableRow.position >= _MIDDLE.position - bindparam("before", type_=Integer),
+        SceneTableRow.position <= _MIDDLE.position + bindparam("after", type_=Integer),
+    )
+    .order_by(SceneTableRow.position)
+)
+_FOOTAGE = (
+    shown(bindparam("tenant_id", type_=String))
+    .with_only_columns(
+        SceneTableRow.scene_id,
+        SceneTableRow.start_ms,
+        SceneTableRow.end_ms,
+        SceneTableRow.body,
+        VideoRow.source_key,
+        VideoRow.content_type,
+        VideoRow.browser_playable,
+        VideoRow.duration_ms.label("video_ms"),
+    )
+    .where(SceneTableRow.scene_id.in_(bindparam("scene_ids", expanding=True)))
 )
 _PEOPLE_IN = (
     select(

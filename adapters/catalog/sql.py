@@ -9,6 +9,7 @@ from adapters.catalog.matches import Matches
 from adapters.catalog.outbox import Outbox
 from adapters.catalog.people import People
 from adapters.catalog.scenes import Scenes
+from adapters.catalog.searches import Searches
 from adapters.catalog.tenants import Tenants
 from adapters.catalog.tracker import Tracking
 from adapters.catalog.upkeep import Upkeep
@@ -18,7 +19,20 @@ from adapters.catalog.watch import Watch
 
 
 class SqlCatalog(
-    Tenants, Uploads, Videos, Scenes, Watch, People, Generations, Commit, Tracking, Matches, Erasure, Outbox, Upkeep
+    Tenants,
+    Uploads,
+    Videos,
+    Scenes,
+    Watch,
+    People,
+    Searches,
+    Generations,
+    Commit,
+    Tracking,
+    Matches,
+    Erasure,
+    Outbox,
+    Upkeep,
 ):
     """The catalogue in SQL: ``SqlCatalog("sqlite:////path/catalog.db")`` or ``SqlCatalog("postgresql://…")``.
 

@@ -14,12 +14,13 @@ from adapters.catalog.models import (
     DeadLetterRow,
     IdempotencyRow,
     OutboxTableRow,
+    QueryRow,
     RevisionRow,
     UploadRow,
     VideoRow,
     WatchRow,
 )
-from contracts.catalog import UploadState, Video, VideoState
+from contracts.catalog import QUERIES_KEPT_MS, UploadState, Video, VideoState
 from contracts.ports import Record
 
 OUTBOX_KEPT_MS = 7 * DAY_MS
@@ -105,7 +106,8 @@ class Upkeep(Transactions):
 
     async def prune(self, now_ms: int) -> int:
         """Drop sent outbox rows after 7 days, idempotency after 24 h, watch log beyond the last 500 a video, dead
-        letters after 7 days, closed uploads and deleted videos after 30 days; return how many rows went.
+        letters after 7 days, closed uploads, deleted videos and texts of queries after 30 days; return how many rows
+        went.
 
         One transaction a table, so that none is long.
         """
@@ -128,6 +130,7 @@ class Upkeep(Transactions):
             (OutboxTableRow, (OutboxTableRow.sent_ms > 0) & (OutboxTableRow.sent_ms < now_ms - OUTBOX_KEPT_MS)),
             (IdempotencyRow, IdempotencyRow.create_ms < now_ms - IDEMPOTENCY_MS),
             (DeadLetterRow, DeadLetterRow.event_ms < now_ms - DEAD_LETTERS_KEPT_MS),
+            (QueryRow, QueryRow.create_ms < now_ms - QUERIES_KEPT_MS),
             (UploadRow, past_close),
             (VideoRow, past_deletion | past_upload),
             (WatchRow, old_watch | ~known_video),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import or_, select, tuple_, update
+from sqlalchemy import func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from adapters.catalog.effects import (
@@ -61,6 +61,36 @@ class Videos(Transactions):
                 query = query.where(place < before)
             query = query.order_by(VideoRow.create_ms.desc(), VideoRow.video_id.desc()).limit(limit)
             return await load_videos(session, list(await session.scalars(query)))
+
+        return await self._read(work)
+
+    async def videos_matching(
+        self,
+        tenant_id: str,
+        *,
+        video_ids: Sequence[str] = (),
+        languages: Sequence[str] = (),
+        uploaded_from_ms: int | None = None,
+        uploaded_to_ms: int | None = None,
+        limit: int = 1000,
+    ) -> Sequence[str]:
+        """Return searchable videos that are not being deleted, newest first, at most ``limit``."""
+        query = select(VideoRow.video_id).where(
+            VideoRow.tenant_id == tenant_id, VideoRow.searchable_revision > 0, VideoRow.command.not_in(_GOING)
+        )
+        if video_ids:
+            query = query.where(VideoRow.video_id.in_(video_ids))
+        if languages:
+            of_video = func.lower(VideoRow.language)
+            query = query.where(or_(of_video.in_(languages), *(of_video.startswith(f"{one}-") for one in languages)))
+        if uploaded_from_ms is not None:
+            query = query.where(VideoRow.create_ms >= uploaded_from_ms)
+        if uploaded_to_ms is not None:
+            query = query.where(VideoRow.create_ms < uploaded_to_ms)
+        query = query.order_by(VideoRow.create_ms.desc(), VideoRow.video_id.desc()).limit(limit)
+
+        async def work(session: AsyncSession) -> Sequence[str]:
+            return list(await session.scalars(query))
 
         return await self._read(work)
 

@@ -54,7 +54,10 @@ async def main(settings: Settings) -> None:
     models = ModelSettings(settings.models_dir, settings.faces_model, settings.threads, settings.device)
     profile = profiles.profile(settings.profile)
     service = InferenceService(
-        profile.text.make(models), profile.vision.make(models), lambda: profile.faces.make(models)
+        profile.text.make(models),
+        profile.vision.make(models),
+        lambda: profile.faces.make(models),
+        lambda: profile.vision.make(models),
     )
     statuses = health.aio.HealthServicer()
 

@@ -1,4 +1,4 @@
-"""Clients of the inference process: queries -> vectors, photos -> faces, by the ports of ``contracts.ports``."""
+"""Clients of the inference process: queries, pictures -> vectors, photos -> faces, by the ports of ``contracts``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from contracts.errors import (
     LimitExceeded,
     ModelUnavailable,
 )
-from contracts.ports import Face, QueryVectors
+from contracts.ports import Face, Float32, QueryVectors
 from heimdex.inference.v1 import inference_service_pb2 as pb
 from heimdex.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 
@@ -149,6 +149,30 @@ class GrpcPhotoReader:
             raise ModelUnavailable(_NAME, f"face model is {response.faces_version}, not {self._version}")
         width, height = response.width_px, response.height_px
         return [(_face(face, width, height), width, height) for face in response.faces]
+
+
+class GrpcImageEncoder:
+    """``ImageEncoder``: pictures that are searched by."""
+
+    def __init__(self, connection: grpc.aio.Channel, *, timeout_s: float = 30.0) -> None:
+        """Configure; nothing is sent."""
+        self._stub: InferenceServiceAsyncStub = InferenceServiceStub(connection)
+        self._timeout_s = timeout_s
+
+    async def encode_image(self, image: bytes, *, version: str) -> Float32:
+        """Decode an image file and return its read-only vector in the space of images.
+
+        Raises:
+            InvalidRequest: not a JPEG, PNG or WebP, or too large (permanent).
+            DependencyUnavailable: the process does not answer, or has another model than ``version`` (transient).
+        """
+        try:
+            response = await self._stub.EncodeImage(pb.EncodeImageRequest(image=image), timeout=self._timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise _typed(error, "image") from error
+        if response.vision_version != version:
+            raise ModelUnavailable(_NAME, f"vision encoder is {response.vision_version}, not {version}")
+        return from_bytes(response.vision)
 
 
 def _face(face: pb.Face, width_px: int, height_px: int) -> Face:

@@ -1,4 +1,4 @@
-"""The inference service: texts -> vectors, photos -> faces; models run in threads, never in the event loop."""
+"""The inference service: texts, pictures -> vectors, photos -> faces; models run in threads, not in the event loop."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import gc
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import grpc
 import structlog
@@ -33,7 +33,9 @@ _WARM_UP = "따뜻하게"
 _encode_seconds = Histogram("heimdex_inference_encode_seconds", "Time of one call of both encoders.")
 _batch_size = Histogram("heimdex_inference_batch_size", "Texts of one call.", buckets=(1, 2, 4, 8, 16, 32, 64))
 _faces_seconds = Histogram("heimdex_inference_faces_seconds", "Time of one photo, decoding included.")
+_image_seconds = Histogram("heimdex_inference_image_seconds", "Time of one picture, decoding included.")
 
+Model = TypeVar("Model")
 Response = TypeVar("Response")
 Context = grpc.aio.ServicerContext[object, object]
 
@@ -41,19 +43,23 @@ _log = structlog.get_logger()
 
 
 class InferenceService(InferenceServiceServicer):
-    """Encoders loaded at ``warm``; the face model at its first photo, dropped when idle."""
+    """Encoders loaded at ``warm``; the face model at its first photo and the image side of the vision encoder at its
+    first picture, in an instance of its own: both are dropped when idle.
+    """
 
     def __init__(
         self,
         text: TextEncoder,
         vision: VisionEncoder,
         make_faces: Callable[[], FaceModel],
+        make_images: Callable[[], VisionEncoder],
         *,
-        faces_idle_s: float = 60.0,
+        idle_s: float = 60.0,
     ) -> None:
         self._text = text
         self._vision = vision
-        self._faces = _IdleModel(make_faces, faces_idle_s)
+        self._faces = _IdleModel(make_faces, idle_s)
+        self._images = _IdleModel(make_images, idle_s)
         self._threads = ThreadPoolExecutor(2, "encode")
         self._batcher: Batcher[str, pb.QueryVectors] = Batcher(
             self._encode, max_batch=_MAX_BATCH, max_waiting=_MAX_WAITING
@@ -74,6 +80,7 @@ class InferenceService(InferenceServiceServicer):
         """Let go of models and threads."""
         await self._batcher.close()
         self._faces.drop()
+        self._images.drop()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def EncodeQueries(  # noqa: N802
@@ -85,6 +92,10 @@ class InferenceService(InferenceServiceServicer):
     async def ReadFaces(self, request: pb.ReadFacesRequest, context: Context) -> pb.ReadFacesResponse:  # noqa: N802
         """Decode a photo and return its faces."""
         return await _answer(self._read_faces(request), context)
+
+    async def EncodeImage(self, request: pb.EncodeImageRequest, context: Context) -> pb.EncodeImageResponse:  # noqa: N802
+        """Decode a picture and encode it into the image space."""
+        return await _answer(self._encode_image(request), context)
 
     async def _encode_queries(self, request: pb.EncodeQueriesRequest) -> pb.EncodeQueriesResponse:
         if not 1 <= len(request.texts) <= MAX_TEXTS:
@@ -113,22 +124,26 @@ class InferenceService(InferenceServiceServicer):
         with _faces_seconds.time():
             return await self._faces.use(lambda model: _faces(model, request.image))
 
+    async def _encode_image(self, request: pb.EncodeImageRequest) -> pb.EncodeImageResponse:
+        with _image_seconds.time():
+            return await self._images.use(lambda model: _image(model, request.image))
 
-class _IdleModel:
-    """A face model that is there while it is used: one photo at a time, in a thread."""
 
-    def __init__(self, make: Callable[[], FaceModel], idle_s: float) -> None:
+class _IdleModel(Generic[Model]):
+    """A model that is there while it is used: one picture at a time, in a thread."""
+
+    def __init__(self, make: Callable[[], Model], idle_s: float) -> None:
         self._make = make
         self._idle_s = idle_s
         self._turn = asyncio.Lock()
-        self._model: FaceModel | None = None
+        self._model: Model | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def loaded(self) -> bool:
         return self._model is not None
 
-    async def use(self, work: Callable[[FaceModel], Response]) -> Response:
+    async def use(self, work: Callable[[Model], Response]) -> Response:
         async with self._turn:
             if self._timer is not None:
                 self._timer.cancel()
@@ -149,6 +164,11 @@ class _IdleModel:
         self._model = None
         gc.collect()
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def _image(model: VisionEncoder, body: bytes) -> pb.EncodeImageResponse:
+    vectors, _ = model.encode_images([decode(body)])
+    return pb.EncodeImageResponse(vision=to_bytes(vectors[0]), vision_version=model.version)
 
 
 def _faces(model: FaceModel, body: bytes) -> pb.ReadFacesResponse:

@@ -32,7 +32,7 @@ class WordBook:
 
     def look_up(self, texts: Iterable[str]) -> tuple[dict[str, tuple[Stem, ...]], list[str]]:
         """Return what is known of the words of ``texts``, and the words that are not, each once."""
-        all_words = dict.fromkeys(word for text in texts for word in _WORD.findall(text))
+        all_words = dict.fromkeys(word for text in texts for word in in_words(text))
         known = {word: self._stems[word] for word in all_words if word in self._stems}
         return known, [word for word in all_words if word not in known]
 
@@ -41,6 +41,11 @@ class WordBook:
         self._stems.update(stems)
         for word in list(self._stems)[: max(0, len(self._stems) - _KEPT)]:
             del self._stems[word]
+
+
+def in_words(text: str) -> list[str]:
+    """Return the words of a text, as spaces part them."""
+    return _WORD.findall(text)
 
 
 def in_calls(words: Sequence[str]) -> Iterator[list[str]]:
@@ -78,20 +83,25 @@ def stems(words: Sequence[str], tokens: Iterable[Mapping[str, object]]) -> Stems
 
 def marks(text: str, transcript: str, known: Stems) -> list[tuple[int, int]]:
     """Return half-open ranges of code points of ``transcript`` that mean what a word of ``text`` means, merged."""
-    wanted = {stem for word in _WORD.findall(text) for stem, _, _ in known[word]}
+    wanted = {stem for word in in_words(text) for stem, _, _ in known[word]}
     ranges = sorted(
         (found.start() + first, found.start() + last)
         for found in _WORD.finditer(transcript)
         for stem, first, last in known[found[0]]
         if stem in wanted
     )
-    merged: list[tuple[int, int]] = []
+    return merged(ranges)
+
+
+def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return half-open ranges, given in their order, with those that touch as one."""
+    whole: list[tuple[int, int]] = []
     for first, last in ranges:
-        if merged and first <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+        if whole and first <= whole[-1][1]:
+            whole[-1] = (whole[-1][0], max(last, whole[-1][1]))
         else:
-            merged.append((first, last))
-    return merged
+            whole.append((first, last))
+    return whole
 
 
 def _code_points(word: str) -> list[int]:

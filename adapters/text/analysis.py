@@ -8,6 +8,7 @@ Whoever changes what an analyser does raises ``_TEXT_ANALYSIS`` of ``indexer/sch
   written: ``nori_number`` makes 221 of "22일".
 - Punctuation is dropped, else spaces take positions and phrases fail. 韓國 is read as 한국.
 - English words are stemmed, by a dictionary: an algorithm would make "new" of "news". It leaves Korean alone.
+- ``NOUNS`` finds what is worth suggesting: names, nouns, greetings and English words, but no ``the``.
 - ``two`` cuts into pairs of letters without regard to spaces: for what is written apart, together or misspelt.
 - Text comes in NFC, or nori makes single letters of it.
 
@@ -19,8 +20,11 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any
 
+from adapters.text._suggest import INITIALS, LETTERS
+
 SEARCHED = "korean_search"
 MARKED = "korean_mark"
+NOUNS = "korean_nouns"
 
 _INDEXED, _TWO = "korean_index", "two"
 
@@ -32,6 +36,13 @@ _STOP_TAGS = (
 
 _UNMARKED_TAGS = ("VCP", "VX", "XSV", "XSA")
 """이다, 있다, 하다 as a part of another word: they count for little, but would be marked everywhere."""
+
+_UNSUGGESTED_TAGS = (
+    "NNB", "NNBC", "NP", "NR", "SN", "SH", "SY",  # 것, 개, 우리, 하나, numbers, Hanja, signs
+    "MAG", "MAJ", "MM", "VA", "VV", "VX", "VCN", "VCP", "VSV", "XR", "XSA", "XSN", "XSV",  # verbs and such
+    "NA", "UNA", "UNKNOWN",
+)  # fmt: skip
+"""All but NNG, NNP, IC, SL, and XPN, which begins nouns."""
 
 
 def settings() -> dict[str, Any]:
@@ -53,11 +64,14 @@ def settings() -> dict[str, Any]:
                 "filter": {
                     "content": {"type": "nori_part_of_speech", "stoptags": list(_STOP_TAGS)},
                     "content_marked": {"type": "nori_part_of_speech", "stoptags": [*_STOP_TAGS, *_UNMARKED_TAGS]},
+                    "nouns": {"type": "nori_part_of_speech", "stoptags": [*_STOP_TAGS, *_UNSUGGESTED_TAGS]},
+                    "english_stop": {"type": "stop", "stopwords": "_english_", "ignore_case": True},
                 },
                 "analyzer": {
                     _INDEXED: _chain("nori_mixed", "content"),
                     SEARCHED: _chain("nori_discard", "content"),
                     MARKED: _chain("nori_discard", "content_marked"),
+                    NOUNS: {"tokenizer": "nori_mixed", "filter": ["nouns", "english_stop"]},
                     _TWO: {"char_filter": ["no_space"], "tokenizer": "pairs", "filter": ["lowercase"]},
                 },
             },
@@ -70,11 +84,13 @@ def settings() -> dict[str, Any]:
                 "video_id": {"type": "keyword"},
                 "scene_id": {"type": "keyword", "index": False, "doc_values": False},
                 "revision": {"type": "integer", "index": False, "doc_values": False},
-                "start_ms": {"type": "long", "index": False, "doc_values": False},
+                "start_ms": {"type": "long", "doc_values": False},
                 "end_ms": {"type": "long", "index": False, "doc_values": False},
                 "transcript": {**_words(), "fields": {"two": {"type": "text", "analyzer": _TWO}}},
                 "tags": {"type": "keyword"},
                 "tag_names": _words(),
+                LETTERS: {"type": "keyword"},
+                INITIALS: {"type": "keyword"},
             },
         },
     }

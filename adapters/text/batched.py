@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from adapters.batcher import Batcher
-from contracts.ports import TextHit, TextIndex, TextQuery, TextRow
+from contracts.ports import Suggested, TextHit, TextIndex, TextQuery, TextRow
 
 _MAX_BATCH = 16
 _MAX_CALLS = 2
@@ -54,9 +54,19 @@ class BatchedText:
         """See ``TextIndex``; with others of the same index."""
         return await self._batcher.ask(_Search(index, tuple(queries)))
 
+    async def holding(self, index: str, tenant_id: str, row_ids: Sequence[str], texts: Sequence[str]) -> frozenset[str]:
+        """See ``TextIndex``."""
+        return await self._inner.holding(index, tenant_id, row_ids, texts)
+
     async def highlight(self, index: str, text: str, transcripts: Sequence[str]) -> Sequence[Sequence[tuple[int, int]]]:
         """See ``TextIndex``."""
         return await self._inner.highlight(index, text, transcripts)
+
+    async def suggest(
+        self, index: str, tenant_id: str, beginnings: Sequence[str], *, limit: int
+    ) -> Sequence[Sequence[Suggested]]:
+        """See ``TextIndex``."""
+        return await self._inner.suggest(index, tenant_id, beginnings, limit=limit)
 
     async def delete(self, index: str, row_ids: Sequence[tuple[str, str]]) -> None:
         """See ``TextIndex``."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 
+from adapters.text import _suggest
 from contracts.errors import DependencyUnavailable
-from contracts.ports import TextHit, TextQuery, TextRow
+from contracts.jamo import continuations
+from contracts.ports import Suggested, TextHit, TextQuery, TextRow
 
 _WORD = re.compile(r"\w+")
 _MIN_ALIKE_CHARS = 2
@@ -42,10 +45,33 @@ class MemoryText:
         """Return up to ``limit`` rows by what is said and as many by tags."""
         return [self._search(self._indices.get(index, {}), query) for query in queries]
 
+    async def holding(self, index: str, tenant_id: str, row_ids: Sequence[str], texts: Sequence[str]) -> frozenset[str]:
+        """Return the rows that say or are tagged any of the texts."""
+        wanted, phrases = frozenset(row_ids), [_words(text) for text in texts]
+
+        def holds(row: TextRow) -> bool:
+            told = [_words(text) for text in (row.transcript, *_tag_names(row))]
+            return any(_has_phrase(words, phrase) for words in told for phrase in phrases)
+
+        return frozenset(row.row_id for row in self._of(index, tenant_id) if row.row_id in wanted and holds(row))
+
     async def highlight(self, index: str, text: str, transcripts: Sequence[str]) -> Sequence[Sequence[tuple[int, int]]]:
         """Return the ranges of what words have in common with a word of ``text``."""
         wanted = _words(text) if index in self._indices else []
         return [list(_marks(transcript, wanted)) for transcript in transcripts]
+
+    async def suggest(
+        self, index: str, tenant_id: str, beginnings: Sequence[str], *, limit: int
+    ) -> Sequence[Sequence[Suggested]]:
+        """Return words as they are said, with their particles, and names of tags."""
+        rows = [_suggest.kept(_WORD.findall(row.transcript), _tag_names(row)) for row in self._of(index, tenant_id)]
+        scenes = Counter(text for row in rows for text in row)
+
+        def words(begun: str) -> list[Suggested]:
+            meant = set(continuations((text for text, _ in scenes), begun))
+            return _suggest.best_first(Suggested(*word, rows) for word, rows in scenes.items() if word[0] in meant)
+
+        return [words(begun)[:limit] for begun in beginnings]
 
     async def delete(self, index: str, row_ids: Sequence[tuple[str, str]]) -> None:
         """Remove rows."""
@@ -74,21 +100,28 @@ class MemoryText:
         hits = []
         for row in rows.values():
             words = spoken[row.row_id]
-            if row.tenant_id != query.tenant_id or (query.video_ids and row.video_id not in query.video_ids):
+            if row.tenant_id != query.tenant_id or not query.scope.holds(row.video_id, row.start_ms):
+                continue
+            if not set(query.tags) <= set(row.tags):
                 continue
             if not all(_has_phrase(words, _words(phrase)) for phrase in query.phrases):
                 continue
-            named = [word for name in (*row.tag_names, *row.tags) for word in _words(name.replace("_", " "))]
+            named = [word for name in _tag_names(row) for word in _words(name)]
             tag_score = sum(weight for word, weight in weights.items() if _times(word, named)) / total
             coverage = sum(weight for word, weight in weights.items() if _times(word, words)) / total
             norm = _K1 * (1 - _B + _B * len(words) / mean_length)
             bm25 = sum(weight * _times(word, words) / (_times(word, words) + norm) for word, weight in weights.items())
-            if bm25 or tag_score:
-                hits.append(TextHit(row.row_id, bm25, tag_score, coverage))
-        said = sorted((hit for hit in hits if hit.bm25), key=lambda hit: (-hit.bm25, hit.row_id))[: query.limit]
+            if bm25 or tag_score or query.tags:
+                hits.append(TextHit(row.row_id, bm25, tag_score, coverage, row.video_id))
+        spoken_of = (hit for hit in hits if hit.bm25 or query.tags)
+        said = sorted(spoken_of, key=lambda hit: (-hit.bm25, hit.row_id))[: query.limit]
         tagged = sorted((hit for hit in hits if hit.tag_score), key=lambda hit: (-hit.tag_score, hit.row_id))
         chosen = dict.fromkeys((*said, *tagged[: query.limit]))
         return sorted(chosen, key=lambda hit: (-hit.bm25, -hit.tag_score, hit.row_id))
+
+
+def _tag_names(row: TextRow) -> list[str]:
+    return [*row.tag_names, *(tag.replace("_", " ") for tag in row.tags)]
 
 
 def _words(text: str) -> list[str]:

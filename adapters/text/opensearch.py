@@ -15,11 +15,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from adapters.text import _query as ask
-from adapters.text._marks import WordBook, in_calls, marks, stems
-from adapters.text.analysis import MARKED, settings
+from adapters.text import _suggest
+from adapters.text._marks import Stems, WordBook, in_calls, in_words, marks, stems
+from adapters.text._synonyms import Synonyms, groups
+from adapters.text.analysis import MARKED, NOUNS, SEARCHED, settings
 from contracts.errors import DependencyUnavailable, HeimdexError, Internal
 from contracts.ids import split_row_id
-from contracts.ports import TextHit, TextQuery, TextRow
+from contracts.ports import EVERYWHERE, Scope, Suggested, TextHit, TextQuery, TextRow
 
 if TYPE_CHECKING:
     from opensearchpy import AsyncOpenSearch
@@ -59,7 +61,8 @@ class OpenSearchText:
         self._url = url
         self._connected: AsyncOpenSearch | None = None
         self._turn = asyncio.Semaphore(_CONNECTIONS)
-        self._books: dict[str, WordBook] = {}
+        self._books: dict[tuple[str, str], WordBook] = {}  # by index and analyser
+        self._meaning_the_same: dict[str, Synonyms] = {}
 
     async def __aenter__(self) -> Self:
         """Load the library, which takes a second, beside the event loop."""
@@ -98,9 +101,11 @@ class OpenSearchText:
     async def upsert(self, index: str, rows: Sequence[TextRow]) -> None:
         """Write rows; one that is older than what is there is dropped."""
         for start in range(0, len(rows), _MAX_ROWS):
+            some = rows[start : start + _MAX_ROWS]
+            known = await self._stems(index, NOUNS, [_nfc(row.transcript) for row in some])
             body = []
-            for row in rows[start : start + _MAX_ROWS]:
-                body += [{"index": _address(row.row_id, row.video_id, row.revision)}, _document(row)]
+            for row in some:
+                body += [{"index": _address(row.row_id, row.video_id, row.revision)}, _document(row, known)]
             await self._bulk(index, body)
 
     async def refresh(self, index: str) -> None:
@@ -109,17 +114,19 @@ class OpenSearchText:
             await self._call(lambda client: client.indices.refresh(index=index, params={"request_timeout": _WRITE_S}))
 
     async def search(self, index: str, queries: Sequence[TextQuery]) -> Sequence[Sequence[TextHit]]:
-        """Answer queries in two calls for all: what the index knows of their words, then the searches.
+        """Answer queries in two calls for all: what the index knows of their words, then the searches. The first time
+        a third one asks how it cuts the synonyms.
 
         Returns: per query up to ``limit`` rows by what is said and as many by tags.
         """
         asked = [ask.normal(query) for query in queries]
         texts = list(dict.fromkeys(text for query in asked for text in (query.text, *query.phrases) if text))
-        if not texts:
+        if not texts and not any(query.tags for query in asked):
             return [[] for _ in queries]
         try:
-            known = dict(zip(texts, await self._words(index, texts), strict=True))
-            plans = [ask.plan(query, known) for query in asked]
+            known = await self._known(index, texts)
+            synonyms = await self._synonyms(index)
+            plans = [ask.plan(query, known, synonyms) for query in asked]
             answers = await self._searches(
                 index, [body for plan in plans for body in (ask.speech_search(plan), ask.tag_search(plan))]
             )
@@ -128,18 +135,42 @@ class OpenSearchText:
         pairs = zip(answers[::2], answers[1::2], strict=True)
         return [ask.hits(plan, speech, tags) for plan, (speech, tags) in zip(plans, pairs, strict=True)]
 
+    async def holding(self, index: str, tenant_id: str, row_ids: Sequence[str], texts: Sequence[str]) -> frozenset[str]:
+        """Ask in two calls: how many words each text has, then for the rows. A text of nothing but particles is held
+        by none.
+        """
+        if not row_ids or not texts:
+            return frozenset()
+        try:
+            known = await self._known(index, [_nfc(text) for text in texts])
+            (answer,) = await self._searches(index, [ask.holding_search(tenant_id, row_ids, known)])
+        except Absent:
+            return frozenset()
+        return ask.rows(answer)
+
     async def highlight(self, index: str, text: str, transcripts: Sequence[str]) -> Sequence[Sequence[tuple[int, int]]]:
         """Return ranges of the parts of words that mean the same; asks OpenSearch only for words it has not met."""
-        book = self._books.setdefault(index, WordBook())
-        known, unknown = book.look_up((text, *transcripts))
         try:
-            for words in in_calls(unknown):
-                learnt = stems(words, await self._analyse(index, words))
-                book.learn(learnt)
-                known.update(learnt)
+            known = await self._stems(index, MARKED, (text, *transcripts))
+            parts = {stem for word in in_words(text) for stem, _, _ in known[word]}
+            meant = " ".join([text, *(another.text for another in (await self._synonyms(index)).of(text, parts))])
+            known = {**known, **await self._stems(index, MARKED, [meant])}
         except Absent:
             return [[] for _ in transcripts]
-        return [marks(text, transcript, known) for transcript in transcripts]
+        return [marks(meant, transcript, known) for transcript in transcripts]
+
+    async def suggest(
+        self, index: str, tenant_id: str, beginnings: Sequence[str], *, limit: int
+    ) -> Sequence[Sequence[Suggested]]:
+        """Count rows by the words that begin so, in one call for all."""
+        scope = ask.within(tenant_id)
+        try:
+            answers = await self._searches(
+                index, [_suggest.suggest_search(scope, begun, limit) for begun in beginnings]
+            )
+        except Absent:
+            return [[] for _ in beginnings]
+        return [_suggest.best_first(_suggest.counts(answer)) for answer in answers]
 
     async def delete(self, index: str, row_ids: Sequence[tuple[str, str]]) -> None:
         """Remove rows; what is unknown is no error."""
@@ -171,7 +202,7 @@ class OpenSearchText:
 
     async def count(self, index: str, tenant_id: str, video_id: str | None = None) -> int:
         """Return how many rows are searchable."""
-        scope = ask.of_video(tenant_id, () if video_id is None else (video_id,))
+        scope = ask.within(tenant_id, EVERYWHERE if video_id is None else Scope((video_id,)))
         body = {"query": {"bool": {"filter": scope}}}
         try:
             answer = await self._call(lambda client: client.count(index=index, body=body))
@@ -181,12 +212,15 @@ class OpenSearchText:
 
     # ---------------------------------------------------------------------------------------------- calls
 
-    async def _words(self, index: str, texts: Sequence[str]) -> list[ask.Words]:
+    async def _known(self, index: str, texts: Sequence[str]) -> dict[str, ask.Words]:
+        """Return what the index knows of each text."""
+        if not texts:
+            return {}
         body = {"docs": [ask.statistics_request(text) for text in texts]}
         answer = await self._call(lambda client: client.mtermvectors(index=index, body=body))
         for document in answer["docs"]:
             _check(document)
-        return [ask.words(document) for document in answer["docs"]]
+        return {text: ask.words(document) for text, document in zip(texts, answer["docs"], strict=True)}
 
     async def _searches(self, index: str, bodies: Sequence[ask.Body]) -> Sequence[dict[str, Any]]:
         whole = {"allow_partial_search_results": False}
@@ -197,8 +231,25 @@ class OpenSearchText:
             _check(response)
         return responses
 
-    async def _analyse(self, index: str, words: Sequence[str]) -> Sequence[dict[str, object]]:
-        body = {"analyzer": MARKED, "text": words}
+    async def _synonyms(self, index: str) -> Synonyms:
+        """Return the synonyms as the index cuts them; asks for that once."""
+        if index not in self._meaning_the_same:
+            stems = await self._stems(index, SEARCHED, [" ".join(group) for group in groups()])
+            self._meaning_the_same[index] = Synonyms(groups(), stems)
+        return self._meaning_the_same[index]
+
+    async def _stems(self, index: str, analyzer: str, texts: Sequence[str]) -> Stems:
+        """Return the stems of every word of the texts; asks only for words that it has not met."""
+        book = self._books.setdefault((index, analyzer), WordBook())
+        known, unknown = book.look_up(texts)
+        for words in in_calls(unknown):
+            learnt = stems(words, await self._analyse(index, analyzer, words))
+            book.learn(learnt)
+            known.update(learnt)
+        return known
+
+    async def _analyse(self, index: str, analyzer: str, words: Sequence[str]) -> Sequence[dict[str, object]]:
+        body = {"analyzer": analyzer, "text": words}
         answer = await self._call(lambda client: client.indices.analyze(index=index, body=body))
         tokens: Sequence[dict[str, object]] = answer["tokens"]
         return tokens
@@ -236,7 +287,7 @@ class OpenSearchText:
 async def _erase(client: AsyncOpenSearch, index: str, tenant_id: str, video_id: str) -> dict[str, Any]:
     answer: dict[str, Any] = await client.delete_by_query(
         index=index,
-        body={"query": {"bool": {"filter": ask.of_video(tenant_id, (video_id,))}}},
+        body={"query": {"bool": {"filter": ask.within(tenant_id, Scope((video_id,)))}}},
         params={"routing": video_id, "conflicts": "proceed", "refresh": "true", "request_timeout": _WRITE_S},
     )
     return answer
@@ -247,7 +298,10 @@ def _address(row_id: str, video_id: str, revision: int) -> dict[str, Any]:
     return {"_id": row_id, "routing": video_id, "version": revision, "version_type": "external_gte"}
 
 
-def _document(row: TextRow) -> dict[str, Any]:
+def _document(row: TextRow, nouns: Stems) -> dict[str, Any]:
+    transcript = _nfc(row.transcript)
+    tag_names = [_nfc(name) for name in dict.fromkeys((*row.tag_names, *map(_as_name, row.tags)))]
+    words = (noun for word in in_words(transcript) for noun in _suggest.nouns(word, nouns[word]))
     return {
         "row_id": row.row_id,
         "tenant_id": row.tenant_id,
@@ -256,9 +310,10 @@ def _document(row: TextRow) -> dict[str, Any]:
         "revision": row.revision,
         "start_ms": row.start_ms,
         "end_ms": row.end_ms,
-        "transcript": _nfc(row.transcript),
+        "transcript": transcript,
         "tags": row.tags,
-        "tag_names": [_nfc(name) for name in dict.fromkeys((*row.tag_names, *map(_as_name, row.tags)))],
+        "tag_names": tag_names,
+        **_suggest.fields(words, tag_names),
     }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
+from contracts.ports import EVERYWHERE, Scope
+
 TENANT_BUCKETS = 16
 """Partitions of a collection on Milvus Lite. It never changes for a collection that has rows."""
 
@@ -21,13 +23,17 @@ def only(row_ids: Iterable[str]) -> str:
     return f"row_id in [{', '.join(map(quoted, row_ids))}]"
 
 
-def within(tenant_id: str, *, video_ids: Iterable[str] = (), row_ids: Iterable[str] = ()) -> str:
-    """Return a filter: of the tenant, and of any of the videos and rows where some are given."""
+def within(tenant_id: str, scope: Scope = EVERYWHERE, *, row_ids: Iterable[str] = ()) -> str:
+    """Return a filter: of the tenant, within the scope, and any of the rows where some are given."""
     terms = [f"tenant_id == {quoted(tenant_id)}"]
-    for field, values in (("video_id", video_ids), ("row_id", row_ids)):
+    for field, values in (("video_id", scope.video_ids), ("row_id", row_ids)):
         listed = ", ".join(map(quoted, values))
         if listed:
             terms.append(f"{field} in [{listed}]")
+    if scope.start_from_ms is not None:
+        terms.append(f"start_ms >= {scope.start_from_ms:d}")
+    if scope.start_to_ms is not None:
+        terms.append(f"start_ms < {scope.start_to_ms:d}")
     return " and ".join(terms)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from adapters.batcher import Batcher
-from contracts.ports import Float32, Scored, VectorIndex, VectorRow
+from contracts.ports import EVERYWHERE, Float32, Scope, Scored, VectorIndex, VectorRow
 
 _MAX_BATCH = 64
 """Source: of 1, 16 and 64 queries a call, 64 costs Milvus Lite least a query; the scan of the scope is paid once."""
@@ -18,17 +18,17 @@ _MAX_WAITING = 1000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Search:
-    """One caller's search; ``scope`` is what searches of one call have in common."""
+    """One caller's search; ``kind`` is what searches of one call have in common."""
 
     collection: str
     tenant_id: str
     vectors: Float32
     limit: int
-    video_ids: tuple[str, ...]
+    scope: Scope
 
     @property
-    def scope(self) -> Hashable:
-        return self.collection, self.tenant_id, self.limit, self.video_ids
+    def kind(self) -> Hashable:
+        return self.collection, self.tenant_id, self.limit, self.scope
 
 
 class BatchedVectors:
@@ -41,7 +41,7 @@ class BatchedVectors:
         """Configure; ``inner`` stays the caller's."""
         self._inner = inner
         self._batcher: Batcher[_Search, Sequence[Sequence[Scored]]] = Batcher(
-            self._search, max_batch=_MAX_BATCH, max_waiting=_MAX_WAITING, kind=lambda search: search.scope
+            self._search, max_batch=_MAX_BATCH, max_waiting=_MAX_WAITING, kind=lambda search: search.kind
         )
 
     async def ensure(self, collection: str, dim: int) -> None:
@@ -57,16 +57,20 @@ class BatchedVectors:
         await self._inner.flush(collection)
 
     async def search(
-        self, collection: str, tenant_id: str, vectors: Float32, *, limit: int, video_ids: Sequence[str] = ()
+        self, collection: str, tenant_id: str, vectors: Float32, *, limit: int, scope: Scope = EVERYWHERE
     ) -> Sequence[Sequence[Scored]]:
         """See ``VectorIndex``; with others of the same scope."""
-        return await self._batcher.ask(_Search(collection, tenant_id, vectors, limit, tuple(sorted(set(video_ids)))))
+        return await self._batcher.ask(_Search(collection, tenant_id, vectors, limit, scope))
 
     async def similarities(
         self, collection: str, tenant_id: str, vector: Float32, row_ids: Sequence[str]
     ) -> Mapping[str, float]:
         """See ``VectorIndex``."""
         return await self._inner.similarities(collection, tenant_id, vector, row_ids)
+
+    async def vectors(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> Mapping[str, Float32]:
+        """See ``VectorIndex``."""
+        return await self._inner.vectors(collection, tenant_id, row_ids)
 
     async def delete(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> None:
         """See ``VectorIndex``."""
@@ -87,7 +91,7 @@ class BatchedVectors:
             first.tenant_id,
             np.concatenate([search.vectors for search in searches]),
             limit=first.limit,
-            video_ids=first.video_ids,
+            scope=first.scope,
         )
         ends = np.cumsum([len(search.vectors) for search in searches])
         return [lists[end - len(search.vectors) : end] for search, end in zip(searches, ends, strict=True)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from contracts.errors import DependencyUnavailable, PreconditionFailed
-from contracts.ports import Float32, Scored, VectorRow
+from contracts.ports import EVERYWHERE, Float32, Scope, Scored, VectorRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,10 @@ class MemoryVectors:
         """Do nothing: what is written is searchable."""
 
     async def search(
-        self, collection: str, tenant_id: str, vectors: Float32, *, limit: int, video_ids: Sequence[str] = ()
+        self, collection: str, tenant_id: str, vectors: Float32, *, limit: int, scope: Scope = EVERYWHERE
     ) -> Sequence[Sequence[Scored]]:
         """Return the nearest rows of each query."""
-        rows = [row for row in self._of(collection, tenant_id) if not video_ids or row.video_id in video_ids]
+        rows = [row for row in self._of(collection, tenant_id) if scope.holds(row.video_id, row.start_ms)]
         return [_nearest(vector, rows)[:limit] for vector in vectors]
 
     async def similarities(
@@ -52,6 +52,12 @@ class MemoryVectors:
         wanted = frozenset(row_ids)
         rows = [row for row in self._of(collection, tenant_id) if row.row_id in wanted]
         return {scored.row_id: scored.score for scored in _nearest(vector, rows)}
+
+    async def vectors(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> Mapping[str, Float32]:
+        """Return the vector of each known row."""
+        wanted = frozenset(row_ids)
+        rows = [row for row in self._of(collection, tenant_id) if row.row_id in wanted]
+        return {row.row_id: row.vector / np.linalg.norm(row.vector) for row in rows}
 
     async def delete(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> None:
         """Remove rows of the tenant."""
@@ -81,5 +87,5 @@ def _nearest(vector: Float32, rows: Sequence[VectorRow]) -> list[Scored]:
         return []
     matrix = np.stack([row.vector for row in rows])
     cosines = matrix @ vector / (np.linalg.norm(matrix, axis=1) * np.linalg.norm(vector))
-    scored = [Scored(row.row_id, float(cosine)) for row, cosine in zip(rows, cosines, strict=True)]
+    scored = [Scored(row.row_id, float(cosine), row.video_id) for row, cosine in zip(rows, cosines, strict=True)]
     return sorted(scored, key=lambda item: (-item.score, item.row_id))

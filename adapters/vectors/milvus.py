@@ -24,7 +24,7 @@ from adapters.vectors._link import RETRY, Absent, Link, Server
 from adapters.vectors._recall import Recall
 from adapters.vectors._scope import TENANT_BUCKETS, bucket, bucket_name, only, within
 from contracts.errors import DependencyUnavailable, PreconditionFailed
-from contracts.ports import Float32, Scored, VectorRow
+from contracts.ports import EVERYWHERE, Float32, Scope, Scored, VectorRow
 
 if TYPE_CHECKING:
     from pymilvus import AsyncMilvusClient, CollectionSchema
@@ -35,7 +35,7 @@ _MAX_IDS = 500  # of one call
 _OTHERS_CREATE_S = (0.0, 0.1, 0.4, 1.5)
 """Pauses in which a collection appears that another process is creating; ours failed because of it."""
 
-_ID, _TENANT, _VECTOR = "row_id", "tenant_id", "vector"
+_ID, _TENANT, _VIDEO, _VECTOR = "row_id", "tenant_id", "video_id", "vector"
 
 _HNSW = {"M": 16, "efConstruction": 200}
 _MIN_EF = 128
@@ -105,7 +105,7 @@ class MilvusVectors:
             await self._link.call(_WRITE_S, work)
 
     async def search(
-        self, collection: str, tenant_id: str, vectors: Float32, *, limit: int, video_ids: Sequence[str] = ()
+        self, collection: str, tenant_id: str, vectors: Float32, *, limit: int, scope: Scope = EVERYWHERE
     ) -> Sequence[Sequence[Scored]]:
         """Return the nearest rows of each query; all queries share one reading of the scope."""
         if not len(vectors):
@@ -116,9 +116,9 @@ class MilvusVectors:
                 lambda server: server.client.search(
                     collection,
                     data=list(_unit(vectors)),
-                    filter=within(tenant_id, video_ids=video_ids),
+                    filter=within(tenant_id, scope),
                     limit=limit,
-                    output_fields=[_ID],  # Lite sends everything when none are named
+                    output_fields=[_VIDEO],  # and ids; Lite sends everything when none are named
                     anns_field=_VECTOR,
                     search_params=_search_params(server, limit),
                     partition_names=_partitions(server, tenant_id),
@@ -127,7 +127,7 @@ class MilvusVectors:
             )
         except Absent:
             return [[] for _ in vectors]
-        return [_best_first(hits.ids, hits.distances) for hits in found]
+        return [_best_first(hits) for hits in found]
 
     async def similarities(
         self, collection: str, tenant_id: str, vector: Float32, row_ids: Sequence[str]
@@ -141,6 +141,13 @@ class MilvusVectors:
             cosines.update((row, float(own @ unit)) for row, own in found.items())
         return cosines
 
+    async def vectors(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> Mapping[str, Float32]:
+        """Return the vector of each known row."""
+        found: dict[str, Float32] = {}
+        for start in range(0, len(row_ids), _MAX_IDS):
+            found |= await self._vectors(collection, tenant_id, row_ids[start : start + _MAX_IDS])
+        return found
+
     async def delete(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> None:
         """Remove rows of the tenant."""
         for start in range(0, len(row_ids), _MAX_IDS):
@@ -148,7 +155,7 @@ class MilvusVectors:
 
     async def delete_video(self, collection: str, tenant_id: str, video_id: str) -> None:
         """Remove every row of a video."""
-        await self._delete(collection, tenant_id, within(tenant_id, video_ids=[video_id]))
+        await self._delete(collection, tenant_id, within(tenant_id, Scope((video_id,))))
 
     async def drop(self, collection: str) -> None:
         """Remove a collection with all that is in it; absent is no error."""
@@ -158,7 +165,7 @@ class MilvusVectors:
 
     async def count(self, collection: str, tenant_id: str, video_id: str | None = None) -> int:
         """Return how many rows there are; everything written before is counted."""
-        filter_ = within(tenant_id, video_ids=() if video_id is None else (video_id,))
+        filter_ = within(tenant_id, EVERYWHERE if video_id is None else Scope((video_id,)))
         try:
             rows = await self._link.call(
                 _WRITE_S, lambda server: _query(server, collection, tenant_id, filter_, ["count(*)"])
@@ -286,7 +293,7 @@ def _schema(client: AsyncMilvusClient, dim: int, *, partitioned: bool) -> Collec
     schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
     schema.add_field(_ID, DataType.VARCHAR, max_length=128, is_primary=True)
     schema.add_field(_TENANT, DataType.VARCHAR, max_length=64, is_partition_key=partitioned)
-    schema.add_field("video_id", DataType.VARCHAR, max_length=64)
+    schema.add_field(_VIDEO, DataType.VARCHAR, max_length=64)
     schema.add_field("revision", DataType.INT64)
     schema.add_field("start_ms", DataType.INT64)
     schema.add_field("end_ms", DataType.INT64)
@@ -298,7 +305,7 @@ def _entity(row: VectorRow) -> dict[str, Any]:
     return {
         _ID: row.row_id,
         _TENANT: row.tenant_id,
-        "video_id": row.video_id,
+        _VIDEO: row.video_id,
         "revision": row.revision,
         "start_ms": row.start_ms,
         "end_ms": row.end_ms,
@@ -306,8 +313,10 @@ def _entity(row: VectorRow) -> dict[str, Any]:
     }
 
 
-def _best_first(row_ids: Sequence[str], cosines: Sequence[float]) -> list[Scored]:
-    scored = [Scored(row, float(cosine)) for row, cosine in zip(row_ids, cosines, strict=True)]
+def _best_first(hits: Any) -> list[Scored]:
+    """Return one query's hits of the client."""
+    rows = zip(hits.ids, hits.distances, hits, strict=True)
+    scored = [Scored(row, float(cosine), hit["entity"][_VIDEO]) for row, cosine, hit in rows]
     return sorted(scored, key=lambda item: (-item.score, item.row_id))
 
 

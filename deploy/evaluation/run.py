@@ -16,9 +16,9 @@ from adapters.models import profiles
 from adapters.models.settings import ModelSettings
 from adapters.text.opensearch import OpenSearchText
 from adapters.vectors.milvus import MilvusVectors
-from contracts.catalog import Generation, SceneRow
+from contracts.catalog import Appearance, Generation
 from contracts.errors import InvalidRequest
-from contracts.ports import QueryEncoder, QueryVectors, TextIndex, VectorIndex, VectorRow
+from contracts.ports import EVERYWHERE, QueryEncoder, QueryVectors, Scope, TextIndex, VectorIndex, VectorRow
 from deploy.evaluation.library import TENANT, Library, library
 from indexer.evaluation.folder import NOTHING, Collection, Query
 from indexer.evaluation.lists import DEPTH, NAMES, lists
@@ -50,8 +50,9 @@ class Place:
 class _Appearances:
     """Who is in which scene of the collection; rows need no check, for nobody else writes here."""
 
-    def __init__(self, people: Mapping[str, Mapping[str, float]]) -> None:
-        self._people = people
+    def __init__(self, made: Library) -> None:
+        self._people = made.people
+        self._videos = {row.row_id: row.video_id for row in made.text}
 
     async def scenes_of_people(
         self,
@@ -59,16 +60,13 @@ class _Appearances:
         person_ids: Sequence[str],
         *,
         limit: int,
-    ) -> Mapping[str, Mapping[str, float]]:
-        """Return row id -> {name: confidence}, surest first."""
+        scope: Scope = EVERYWHERE,  # noqa: ARG002  # no query narrows it
+    ) -> Mapping[str, Appearance]:
+        """Return who of these names is in which scene, by row id, surest first."""
         wanted = frozenset(person_ids)
         rows = {row: {who: sure for who, sure in there.items() if who in wanted} for row, there in self._people.items()}
         surest = sorted((row for row in rows if rows[row]), key=lambda row: (-max(rows[row].values()), row))
-        return {row: rows[row] for row in surest[:limit]}
-
-    async def hydrate(self, tenant_id: str, row_ids: Sequence[str]) -> Mapping[str, SceneRow]:  # noqa: ARG002  # as it says
-        """Return nothing: no query names videos."""
-        return {}
+        return {row: Appearance(self._videos[row], rows[row]) for row in surest[:limit]}
 
 
 class _Encoded:
@@ -125,7 +123,7 @@ async def run(collection: Collection, place: Place, say: Callable[[str], None]) 
     encoder = await asyncio.to_thread(_encoded, [p.meaning for p in parsed.values() if p and p.meaning], place)
     async with _stores(made, place, say) as (generation_, text, text_vectors, vision_vectors):
         channels = Channels(
-            catalog=_Appearances(made.people),
+            catalog=_Appearances(made),
             text=text,
             text_vectors=text_vectors,
             vision_vectors=vision_vectors,

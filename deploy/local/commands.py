@@ -176,22 +176,32 @@ def token(
 
 def tenant_set(
     tenant: Annotated[str, typer.Argument(help="Tenant to change.")],
-    faces: Annotated[str, typer.Option(help="on or off: look for people in this tenant's videos.")],
+    faces: Annotated[str, typer.Option(help="on or off: look for people in this tenant's videos.")] = "",
+    keep_queries: Annotated[str, typer.Option(help="on or off: keep what is searched for, for 30 days.")] = "",
     home: HomeOption = None,
 ) -> None:
-    """Change what is done for a tenant. Faces are biometric data: off unless switched on here."""
+    """Change what is done for a tenant. Faces are biometric, texts of queries personal data: off unless switched on
+    here; off again, the texts are deleted at once.
+    """
     from contracts.ids import TENANT_PATTERN
 
     if not TENANT_PATTERN.fullmatch(tenant):
         raise typer.BadParameter("lower-case letters, digits and hyphens, at most 63", param_hint="TENANT")
-    if faces not in {"on", "off"}:
-        raise typer.BadParameter("is on or off", param_hint="--faces")
+    for option, value in (("--faces", faces), ("--keep-queries", keep_queries)):
+        if value not in {"", "on", "off"}:
+            raise typer.BadParameter("is on or off", param_hint=option)
+    if not (faces or keep_queries):
+        raise typer.BadParameter("say what to change", param_hint="--faces, --keep-queries")
+    from deploy.local import tenant as settings
     from deploy.local.home import home_at
-    from deploy.local.tenant import set_faces
 
     with _taught():
-        set_faces(home_at(home), tenant, enabled=faces == "on")
-    typer.echo(f"faces are {faces} for {tenant}")
+        if faces:
+            settings.set_faces(home_at(home), tenant, enabled=faces == "on")
+            typer.echo(f"faces are {faces} for {tenant}")
+        if keep_queries:
+            settings.keep_queries(home_at(home), tenant, kept=keep_queries == "on")
+            typer.echo(f"queries are {'kept for 30 days' if keep_queries == 'on' else 'not kept'} for {tenant}")
 
 
 def _assignment(text: str) -> tuple[str, str]:

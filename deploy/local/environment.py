@@ -46,7 +46,7 @@ def environment(home: Home, config: Config, models: Path) -> dict[str, str]:
     HEIMDEX_GATEWAY_LISTEN   host:port (gRPC)
     HEIMDEX_JWKS_FILE        public keys that tokens are verified with
     HEIMDEX_TOKEN_ISSUER, HEIMDEX_TOKEN_AUDIENCE   what tokens must say
-    HEIMDEX_PAGE_TOKEN_KEY   signs page tokens (hex)
+    HEIMDEX_PAGE_TOKEN_KEY   signs page tokens and keys hashes of queries (hex)
     HEIMDEX_FACES_MODEL      YuNet's file, only where it is present
     """
     ports = config.ports

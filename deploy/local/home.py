@@ -32,7 +32,7 @@ class Config:
         settings: `HEIMDEX_*` settings of the user's own, which win over what the home gives.
         s3_access_key: Of this stack's object store.
         s3_secret_key: Of this stack's object store.
-        page_token_key: Signs page tokens (hex).
+        page_token_key: Signs page tokens and keys hashes of queries (hex).
         kafka_cluster_id: 22 characters of base64url.
     """
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
+from contracts.catalog import Catalog
 from contracts.errors import HeimdexError
 from deploy.local.environment import environment
 from deploy.local.failure import DeployError
@@ -17,16 +19,29 @@ def set_faces(home: Home, tenant: str, *, enabled: bool) -> None:
     Raises:
         DeployError: There is no stack in the home, or its catalogue does not answer.
     """
+    _change(home, tenant, lambda catalog: catalog.set_faces(tenant, enabled))
+
+
+def keep_queries(home: Home, tenant: str, *, kept: bool) -> None:
+    """Begin to keep the texts of a tenant's queries, or end it and forget those that were kept.
+
+    Raises:
+        DeployError: There is no stack in the home, or its catalogue does not answer.
+    """
+    _change(home, tenant, lambda catalog: catalog.keep_queries(tenant, kept))
+
+
+def _change(home: Home, tenant: str, change: Callable[[Catalog], Awaitable[object]]) -> None:
     url = environment(home, require_config(home), cache_folder() / "models")["HEIMDEX_CATALOG"]
     try:
-        asyncio.run(_set_faces(url, tenant, enabled=enabled))
+        asyncio.run(_in_catalog(url, change))
     except HeimdexError as error:
         raise DeployError(f"the settings of {tenant} cannot be changed: {error}", "see `heimdex doctor`") from error
 
 
-async def _set_faces(url: str, tenant: str, *, enabled: bool) -> None:
+async def _in_catalog(url: str, change: Callable[[Catalog], Awaitable[object]]) -> None:
     from adapters.catalog import SqlCatalog
 
     async with SqlCatalog(url) as catalog:
         await catalog.ready()
-        await catalog.set_faces(tenant, enabled)
+        await change(catalog)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from indexer.search.fuse import Answer, Condition, candidates, fuse
 from indexer.search.ranking import Ranking, quality_of_answer
-from indexer.search.types import Channel, MatchQuality
+from indexer.search.types import Channel, Fusion, Listing, MatchQuality
 
 CHANNELS = (Channel.LEXICAL, Channel.DENSE, Channel.VISION, Channel.TAGS)
 """That are judged alone; people are a boost and no channel of their own."""
@@ -16,8 +17,6 @@ NAMES = (*(channel.value for channel in CHANNELS), FUSED, RRF)
 
 DEPTH = 100
 """Rows of a list, and rows that each channel is asked for."""
-
-_RRF_K = 60  # Source: Cormack et al. 2009
 
 
 def lists(
@@ -32,23 +31,19 @@ def lists(
     """
     allowed = candidates(answers, condition)
     by_channel = {channel: _best_first(answers[channel], allowed) for channel in CHANNELS if channel in answers}
-    people = [_best_first(answers[Channel.PEOPLE], allowed)] if Channel.PEOPLE in answers else []
     _, ranked = fuse(ranking, answers, condition, len(allowed))
+    _, by_rank = fuse(_evenly(ranking), answers, condition, DEPTH, Listing(Fusion.RECIPROCAL_RANK))
     made = {channel.value: by_channel.get(channel, ())[:DEPTH] for channel in CHANNELS}
     made[FUSED] = tuple(row.row_id for row in ranked[:DEPTH])
-    made[RRF] = _by_places([*by_channel.values(), *people])
+    made[RRF] = tuple(row.row_id for row in by_rank)
     return made, quality_of_answer(ranking, max((row.confidence for row in ranked), default=0.0))
+
+
+def _evenly(ranking: Ranking) -> Ranking:
+    """Return the ranking with the same weight for every channel: reciprocal rank fusion as published has none."""
+    return replace(ranking, text=0.5, lexical_share=0.5, vision=0.25, tags=0.25, people=0.25)
 
 
 def _best_first(answer: Answer, allowed: frozenset[str]) -> tuple[str, ...]:
     found = [(-measure, row) for row, measure in answer.raw.items() if row in allowed]
     return tuple(row for _, row in sorted(found))
-
-
-def _by_places(ranked: list[tuple[str, ...]]) -> tuple[str, ...]:
-    """Return rows by reciprocal rank fusion."""
-    scores: dict[str, float] = {}
-    for rows in ranked:
-        for place, row in enumerate(rows[:DEPTH], start=1):
-            scores[row] = scores.get(row, 0.0) + 1.0 / (_RRF_K + place)
-    return tuple(sorted(scores, key=lambda row: (-scores[row], row))[:DEPTH])

@@ -13,8 +13,8 @@ from contracts.catalog import Generation
 from indexer.search.ranking import FIRST
 
 _MAX_READABLE = 40
-_TEXT_ANALYSIS = 1
-"""Version of the text index's analysers: raise it when they change."""
+_TEXT_ANALYSIS = 2
+"""Version of the text index's analysers and fields: raise it when they change. 2 brought suggestions and offsets."""
 
 
 def collection(modality: str, model_version: str) -> str:
@@ -28,7 +28,7 @@ def collection(modality: str, model_version: str) -> str:
 
 
 def text_index(generation: int) -> str:
-    """Return the OpenSearch index of a generation, such as ``heimdex-scenes-1-a1``."""
+    """Return the OpenSearch index of a generation, such as ``heimdex-scenes-1-a2``."""
     return f"heimdex-scenes-{generation}-a{_TEXT_ANALYSIS}"
 
 

@@ -4,16 +4,50 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from contracts.catalog import Generation, SceneRow
-from contracts.ports import Float32, QueryEncoder, QueryVectors, Scored, TextIndex, TextQuery, VectorIndex
+import numpy as np
+
+from contracts.catalog import Appearance, Generation
+from contracts.ports import (
+    EVERYWHERE,
+    Float32,
+    QueryEncoder,
+    QueryVectors,
+    Scope,
+    Scored,
+    TextIndex,
+    TextQuery,
+    VectorIndex,
+)
 from indexer.search.fuse import Answer, Condition, Group, presence
 from indexer.search.parse import Parsed
-from indexer.search.types import Budgets, Channel, SearchRequest
+from indexer.search.types import Budgets, Channel, Filter, SearchRequest
 
 Answers = Mapping[Channel, Answer]
+
+_NOTHING_SAID: Float32 = np.zeros(0, np.float32)
+_LEAST_LENGTH = 1e-6  # of opposite vectors nothing is left
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What rows are looked at for once they are found, since the lists of the stores can't be narrowed by it.
+
+    Attributes:
+        words: that must not be in them, said or as a tag.
+        people: who must not be in them.
+        videos: what their videos must match; None where the stores were told.
+    """
+
+    words: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
+    videos: Filter | None = None
+
+    def any(self) -> bool:
+        """Return whether there is anything to look at."""
+        return bool(self.words or self.people or self.videos)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,24 +56,37 @@ class Question:
 
     Attributes:
         limit: hits of a page.
+        scope: where the stores look.
+        tags: that a row must have.
         groups: everybody named or filtered for; ``condition.groups`` are those that must be there.
+        checks: what rows are looked at for.
+        nowhere: no video is meant, so no store is asked.
+        image: as ``SearchRequest.image``.
     """
 
     tenant_id: str
     parsed: Parsed
     generation: Generation
     limit: int
-    video_ids: tuple[str, ...]
+    scope: Scope
+    tags: tuple[str, ...]
     groups: tuple[Group, ...]
     condition: Condition
+    checks: Checks = Checks()
+    nowhere: bool = False
+    image: Float32 | None = field(default=None, compare=False)
 
     def legs(self) -> tuple[tuple[Channel, ...], ...]:
         """Return the channels that have something to look for, by leg."""
+        if self.nowhere:
+            return ()
         legs: list[tuple[Channel, ...]] = []
-        if self.parsed.words or self.parsed.phrases:
+        if self.parsed.words or self.parsed.phrases or self.tags:
             legs.append((Channel.LEXICAL, Channel.TAGS))
         if self.parsed.meaning:
-            legs += [(Channel.DENSE,), (Channel.VISION,)]
+            legs.append((Channel.DENSE,))
+        if self.parsed.meaning or self.image is not None:
+            legs.append((Channel.VISION,))
         if self.groups:
             legs.append((Channel.PEOPLE,))
         return tuple(legs)
@@ -47,32 +94,42 @@ class Question:
 
 def question_of(request: SearchRequest, parsed: Parsed, generation: Generation) -> Question:
     """Return what a request asks of a generation; ``parsed`` is its query."""
-    filtered = tuple((person,) for person in dict.fromkeys(request.person_ids))
+    filtered = tuple((person,) for person in dict.fromkeys(request.filter.person_ids))
     mentioned = tuple(mention.person_ids for mention in parsed.mentions)
     required = tuple(mention.person_ids for mention in parsed.mentions if mention.required)
+    narrow = request.filter
     condition = Condition(
         phrases=bool(parsed.phrases),
         literal=bool(parsed.phrases) and not parsed.words,
+        tags=bool(narrow.tags),
         groups=filtered + required,
         people_named=bool(mentioned),
-        people_alone=bool(mentioned) and not parsed.meaning,
-        min_confidence=request.min_confidence,
+        people_alone=bool(mentioned) and not parsed.meaning and request.image is None,
+        min_confidence=request.filter.min_confidence,
     )
     groups = tuple(dict.fromkeys(filtered + mentioned))
-    return Question(request.tenant_id, parsed, generation, request.limit, request.video_ids, groups, condition)
+    return Question(
+        request.tenant_id,
+        parsed,
+        generation,
+        request.limit,
+        # In one order, so that searches within the same scope share calls.
+        Scope(tuple(sorted(set(narrow.video_ids))), narrow.offset_from_ms, narrow.offset_to_ms),
+        narrow.tags,
+        groups,
+        condition,
+        Checks(parsed.excluded, narrow.excluded_person_ids),
+        image=request.image,
+    )
 
 
 class Appearances(Protocol):
     """What the channels need of the catalogue: who is in which scene. A part of ``contracts.catalog.Catalog``."""
 
     async def scenes_of_people(
-        self, tenant_id: str, person_ids: Sequence[str], *, limit: int
-    ) -> Mapping[str, Mapping[str, float]]:
-        """Return row id -> {person id: confidence}, surest first."""
-        ...
-
-    async def hydrate(self, tenant_id: str, row_ids: Sequence[str]) -> Mapping[str, SceneRow]:
-        """Return what SQL says of rows that may be shown."""
+        self, tenant_id: str, person_ids: Sequence[str], *, limit: int, scope: Scope = EVERYWHERE
+    ) -> Mapping[str, Appearance]:
+        """Return who of these is in which scene within the scope, by row id, surest first."""
         ...
 
 
@@ -96,16 +153,34 @@ class Channels:
         self._budgets = budgets
 
     def encoding(self, question: Question) -> asyncio.Task[QueryVectors] | None:
-        """Start encoding, once for both spaces; None when there is no meaning to encode. The caller ends the task."""
-        if not question.parsed.meaning:
+        """Start encoding, once for both spaces; None when there is nothing to compare. The caller ends the task."""
+        if question.nowhere:
             return None
-        task = asyncio.ensure_future(self._encoder.encode(question.parsed.meaning))
+        if question.image is not None:
+            task = asyncio.ensure_future(self._with_image(question.parsed.meaning, question.image))
+        elif question.parsed.meaning:
+            task = asyncio.ensure_future(self._encoder.encode(question.parsed.meaning))
+        else:
+            return None
         # When both legs are over before it, nobody is left to take its exception.
         task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         return task
 
+    async def _with_image(self, meaning: str, image: Float32) -> QueryVectors:
+        """Return the vectors of a picture and the query beside it: of what is seen, the direction between the two."""
+        if not meaning:
+            return QueryVectors(_NOTHING_SAID, image)
+        vectors = await self._encoder.encode(meaning)
+        both = vectors.vision + image
+        return QueryVectors(vectors.text, both / max(float(np.linalg.norm(both)), _LEAST_LENGTH))
+
+    async def own(self, channel: Channel, question: Question, row: str) -> Float32 | None:
+        """Return a row's own vector in a channel of meaning; None when it has none."""
+        collection = _collection(channel, question.generation)
+        return (await self._vectors[channel].vectors(collection, question.tenant_id, [row])).get(row)
+
     async def ask(
-        self, leg: Sequence[Channel], question: Question, encoding: asyncio.Task[QueryVectors] | None
+        self, leg: Sequence[Channel], question: Question, encoding: asyncio.Future[QueryVectors] | None
     ) -> Answers:
         """Return the answers of one leg."""
         channel = leg[0]
@@ -128,25 +203,36 @@ class Channels:
         found = await self._vectors[channel].similarities(
             _collection(channel, question.generation), question.tenant_id, _vector(channel, vectors), missing
         )
-        return replace(answer, raw={**answer.raw, **found}, exact=True)
+        return replace(answer, raw={**answer.raw, **found}, exact=True, unlisted=frozenset(found))
 
     async def _words(self, question: Question) -> Answers:
-        limit = self._budgets.filtered_rows if question.condition.groups else self._rows(question)
+        narrowed = question.tags or question.condition.groups
+        limit = self._budgets.filtered_rows if narrowed else self._rows(question)
         query = TextQuery(
             tenant_id=question.tenant_id,
             text=question.parsed.words,
             phrases=question.parsed.phrases,
-            video_ids=question.video_ids,
+            tags=question.tags,
+            scope=question.scope,
             limit=limit,
         )
         (hits,) = await self._text.search(question.generation.text_index, [query])
         said = {hit.row_id: hit.bm25 for hit in hits if hit.bm25 > 0}
         tagged = {hit.row_id: hit.tag_score for hit in hits if hit.tag_score > 0}
         coverage = {hit.row_id: hit.coverage for hit in hits if hit.bm25 > 0}
+        videos = {hit.row_id: hit.video_id for hit in hits}
+        having = frozenset(videos) if question.tags else frozenset()
+        if not (query.text or query.phrases):
+            # Tags alone are all of a query, and their rows have all of it. Beside a picture they only narrow.
+            whole = dict.fromkeys(having, 1.0) if question.image is None else {}
+            cut = len(hits) >= limit
+            return {Channel.TAGS: Answer(Channel.TAGS, whole, videos=videos, cut=cut, having=having)}
         # BM25 of a row beyond the list is not asked for again: it is taken as the nothing it nearly is.
         return {
-            Channel.LEXICAL: Answer(Channel.LEXICAL, said, coverage=coverage),
-            Channel.TAGS: Answer(Channel.TAGS, tagged),
+            Channel.LEXICAL: Answer(Channel.LEXICAL, said, coverage=coverage, videos=videos, cut=len(said) >= limit),
+            Channel.TAGS: Answer(
+                Channel.TAGS, tagged, videos=videos, cut=len(having or tagged) >= limit, having=having
+            ),
         }
 
     async def _nearest(self, channel: Channel, question: Question, vectors: QueryVectors) -> Answer:
@@ -156,23 +242,32 @@ class Channels:
             question.tenant_id,
             _vector(channel, vectors)[None, :],
             limit=limit,
-            video_ids=question.video_ids,
+            scope=question.scope,
         )
-        return Answer(channel, {scored.row_id: scored.score for scored in lists[0]}, exact=len(lists[0]) < limit)
+        cut = len(lists[0]) >= limit
+        return Answer(
+            channel,
+            {scored.row_id: scored.score for scored in lists[0]},
+            exact=not cut,
+            cut=cut,
+            videos={scored.row_id: scored.video_id for scored in lists[0]},
+        )
 
     def _rows(self, question: Question) -> int:
-        return max(self._budgets.leg_rows, question.limit)
+        # Of rows that are looked at some are left out: enough of them to fill pages.
+        return max(self._budgets.window_rows if question.checks.any() else self._budgets.leg_rows, question.limit)
 
     async def _people(self, question: Question) -> Answer:
         ids = tuple(dict.fromkeys(person for group in question.groups for person in group))
         limit = self._budgets.person_rows if question.condition.groups else self._budgets.window_rows
-        people = await self._catalog.scenes_of_people(question.tenant_id, ids, limit=limit)
-        if question.video_ids:
-            scenes = await self._catalog.hydrate(question.tenant_id, list(people))
-            wanted = frozenset(question.video_ids)
-            people = {row: people[row] for row, scene in scenes.items() if scene.video_id in wanted}
-        raw = {row: presence(present, question.groups) for row, present in people.items()}
-        return Answer(Channel.PEOPLE, raw, people=people)
+        there = await self._catalog.scenes_of_people(question.tenant_id, ids, limit=limit, scope=question.scope)
+        return Answer(
+            Channel.PEOPLE,
+            {row: presence(scene.people, question.groups) for row, scene in there.items()},
+            people={row: scene.people for row, scene in there.items()},
+            videos={row: scene.video_id for row, scene in there.items()},
+            cut=len(there) >= limit,
+        )
 
 
 def _collection(channel: Channel, generation: Generation) -> str:

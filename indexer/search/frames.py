@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from contracts.catalog import Catalog, SceneRow
 from indexer.search.transcripts import Line, lines, runs
@@ -22,10 +23,15 @@ class Shown:
     gone: int
 
 
+NOTHING = Shown((), (), 0)
+
+
 async def show(
     catalog: Catalog, tenant_id: str, ranked: Sequence[Ranked], limit: int, known: dict[str, SceneRow | None]
 ) -> Shown:
     """Return the first ``limit`` rows that SQL says may be shown: its tenant, the searchable revision, not deleted.
+
+    They come in the order of the list; ties of a video by start.
 
     Args:
         known: what SQL said before, in this search; added to.
@@ -33,19 +39,25 @@ async def show(
     scenes: list[tuple[Ranked, SceneRow]] = []
     at = 0
     while len(scenes) < limit and at < len(ranked):
-        await _read(catalog, tenant_id, ranked[at : at + limit - len(scenes) + SPARE_ROWS], known)
+        await read(catalog, tenant_id, ranked[at : at + limit - len(scenes) + SPARE_ROWS], known)
         while len(scenes) < limit and at < len(ranked) and ranked[at].row_id in known:
             scene = known[ranked[at].row_id]
             if scene is not None:
                 scenes.append((ranked[at], scene))
             at += 1
-    scenes.sort(key=lambda pair: (-pair[0].score, pair[1].video_id, pair[1].start_ms))
     gone = sum(1 for row in ranked if row.row_id in known and known[row.row_id] is None)
     rest = tuple(row for row in ranked[at:] if known.get(row.row_id, row) is not None)
-    return Shown(tuple(scenes), rest, gone)
+    return Shown(tuple(_ties_by_start(scenes)), rest, gone)
 
 
-async def _read(catalog: Catalog, tenant_id: str, ranked: Sequence[Ranked], known: dict[str, SceneRow | None]) -> None:
+def _ties_by_start(scenes: Sequence[tuple[Ranked, SceneRow]]) -> Iterator[tuple[Ranked, SceneRow]]:
+    """Yield scenes in their order, but neighbours of one video and score by start, which the channels do not tell."""
+    for _, tied in groupby(scenes, key=lambda pair: (pair[0].score, pair[1].video_id)):
+        yield from sorted(tied, key=lambda pair: pair[1].start_ms)
+
+
+async def read(catalog: Catalog, tenant_id: str, ranked: Sequence[Ranked], known: dict[str, SceneRow | None]) -> None:
+    """Ask SQL for what ``known`` lacks of these rows, in one read."""
     unknown = [row.row_id for row in ranked if row.row_id not in known]
     if unknown:
         found = await catalog.hydrate(tenant_id, unknown)

@@ -1,16 +1,18 @@
 """Fuse: what the channels said -> one ranked list. Pure.
 
-By score, not by rank: a clear winner of one channel keeps its margin.
+By score, unless ranks are asked for: a clear winner of one channel keeps its margin.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from contracts.ids import scene_of_row
 from indexer.search.ranking import (
     Column,
     Ranking,
@@ -20,7 +22,13 @@ from indexer.search.ranking import (
     row_weights,
     similarity,
 )
-from indexer.search.types import Channel, Ranked
+from indexer.search.types import Channel, Fusion, GroupBy, Listing, Ranked
+
+_RANK_OFFSET = 60
+"""k of reciprocal rank fusion. Source: Cormack et al. 2009."""
+
+BEST_FIRST = Listing()
+"""Every scene, by score."""
 
 Group = tuple[str, ...]
 """Person ids of which any will do: everybody who bears one name."""
@@ -35,6 +43,10 @@ class Answer:
         exact: whether a row that is not in ``raw`` has nothing in this channel, rather than a place further down.
         coverage: of words only: share of the query's words, by idf, that the row holds, [0, 1].
         people: of people only: row id -> {person id: confidence}.
+        videos: row id -> video id; may be left out where the list is not grouped or limited by video.
+        unlisted: rows of ``raw`` that the channel's own list did not reach and that were measured apart.
+        cut: whether the list ended at its limit, so that the channel may know of more.
+        having: of tags only: rows with every tag that must be there.
     """
 
     channel: Channel
@@ -42,6 +54,10 @@ class Answer:
     exact: bool = True
     coverage: Mapping[str, float] = field(default_factory=dict)
     people: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    videos: Mapping[str, str] = field(default_factory=dict)
+    unlisted: frozenset[str] = frozenset()
+    cut: bool = False
+    having: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +67,9 @@ class Condition:
     Attributes:
         phrases: it must be in the answer of words, which holds only rows with every phrase.
         literal: the query is nothing but phrases, so a row that has them covers it.
+        tags: it must be ``having`` in the answer of tags.
         groups: it must have one person of each.
+        excluded: rows that have what must not be there.
         people_named: the query itself names people.
         people_alone: and nothing else.
         min_confidence: [0, 1].
@@ -59,42 +77,60 @@ class Condition:
 
     phrases: bool = False
     literal: bool = False
+    tags: bool = False
     groups: tuple[Group, ...] = ()
+    excluded: frozenset[str] = frozenset()
     people_named: bool = False
     people_alone: bool = False
     min_confidence: float = 0.0
 
     def needs(self) -> frozenset[Channel]:
         """Return the channels without which no row can be shown to be a hit."""
-        words = {Channel.LEXICAL} if self.phrases else set()
-        return frozenset(words | ({Channel.PEOPLE} if self.groups else set()))
+        needed = {Channel.LEXICAL: self.phrases, Channel.TAGS: self.tags, Channel.PEOPLE: bool(self.groups)}
+        return frozenset(channel for channel, is_needed in needed.items() if is_needed)
 
 
 def candidates(answers: Mapping[Channel, Answer], condition: Condition) -> frozenset[str]:
     """Return every row that some channel found and the condition allows."""
     rows = {row for answer in answers.values() for row in answer.raw}
+    if condition.tags:
+        rows = set(answers[Channel.TAGS].having)  # all of them: what no list holds has its cosines
     if condition.phrases:
         rows &= answers[Channel.LEXICAL].raw.keys()
     if condition.groups:
         present = answers[Channel.PEOPLE].people
         rows = {row for row in rows if all(_any(present.get(row, {}), group) for group in condition.groups)}
-    return frozenset(rows)
+    return frozenset(rows) - condition.excluded
 
 
 def fuse(
-    ranking: Ranking, answers: Mapping[Channel, Answer], condition: Condition, limit: int
+    ranking: Ranking,
+    answers: Mapping[Channel, Answer],
+    condition: Condition,
+    limit: int,
+    listing: Listing = BEST_FIRST,
 ) -> tuple[int, tuple[Ranked, ...]]:
-    """Return how many hits there are, and the first ``limit``, best first; ties by row id.
+    """Return how many hits there are, and the first ``limit``, in the order of the listing; ties by video and row id.
 
     Args:
         answers: of the channels that answered; must hold ``condition.needs()``.
     """
-    rows = sorted(candidates(answers, condition))
+    videos = {row: video for answer in answers.values() for row, video in answer.videos.items()}
+    rows = sorted(candidates(answers, condition), key=lambda row: (videos.get(row, ""), row))
     if not rows:
         return 0, ()
     raw = {channel: _column(answer, rows) for channel, answer in answers.items()}
-    similar = _similarities(ranking, answers, condition, raw)
-    weights = row_weights(ranking, _weights(ranking, answers), similar)
+    of_channels = _weights(ranking, answers)
+    if listing.fusion is Fusion.RECIPROCAL_RANK:
+        similar: Mapping[Channel, Column] = {
+            channel: _by_rank(answer, rows, raw[channel]) for channel, answer in answers.items()
+        }
+        weights: Mapping[Channel, Column] = {
+            channel: np.full(len(rows), weight) for channel, weight in of_channels.items()
+        }
+    else:
+        similar = _similarities(ranking, answers, condition, raw)
+        weights = row_weights(ranking, of_channels, similar)
     # Rounded, so that sums of the same points in another order still tie.
     scores = np.round(sum((similar[channel] * weights[channel] for channel in answers), np.zeros(len(rows))), 9)
     sure = confidence(
@@ -106,10 +142,12 @@ def fuse(
     )
     # Without points some list held a row for want of anything better.
     hits = np.flatnonzero((scores > 0) & (sure >= condition.min_confidence))
-    best = hits[np.argsort(-scores[hits], kind="stable")][:limit]
+    order = hits[np.argsort(-scores[hits], kind="stable")].tolist()
+    listed = _listed(order, rows, videos, listing)
+    best = np.array(listed[:limit], np.intp)
     own = [_by_row(columns, tuple(answers), best) for columns in (similar, weights, raw)]
     ranked = zip(best.tolist(), scores[best].tolist(), sure[best].tolist(), *own, strict=True)
-    return len(hits), tuple(
+    return len(listed), tuple(
         Ranked(rows[row], score, certain, quality_of_hit(ranking, certain), tuple(answers), *measures)
         for row, score, certain, *measures in ranked
     )
@@ -124,9 +162,42 @@ def _column(answer: Answer, rows: Sequence[str]) -> Column:
     return np.array([answer.raw.get(row, unreached) for row in rows], np.float64)
 
 
+def _listed(order: Sequence[int], rows: Sequence[str], videos: Mapping[str, str], listing: Listing) -> Sequence[int]:
+    """Return the places of rows as the list has them; ``order`` is best first.
+
+    A scene counts once for its video, though the stores may hold it in two revisions: SQL drops one when it is shown.
+    """
+    if not listing.max_scenes_per_video and listing.group_by is GroupBy.SCENE:
+        return order
+    most = listing.max_scenes_per_video or len(rows)
+    scenes: defaultdict[str, set[str]] = defaultdict(set)
+    kept: list[int] = []
+    for place in order:
+        row = rows[place]
+        taken, scene = scenes[videos[row]], scene_of_row(row)
+        if len(taken) < most or scene in taken:
+            taken.add(scene)
+            kept.append(place)
+    if listing.group_by is GroupBy.SCENE:
+        return kept
+    first = {video: place for place, video in enumerate(scenes)}  # in the order of their best scenes
+    return sorted(kept, key=lambda place: first[videos[rows[place]]])
+
+
 def _weights(ranking: Ranking, answers: Mapping[Channel, Answer]) -> Mapping[Channel, float]:
     weights = base_weights(ranking, answers.keys())
     return {channel: weights.get(channel, ranking.people) for channel in answers}
+
+
+def _by_rank(answer: Answer, rows: Sequence[str], raw: Column) -> Column:
+    """Return the reciprocal ranks of rows in a channel's own list, 1 for the first; equal measures share a rank.
+
+    A list is what the condition allows of it: what may not be shown takes no rank. A row beyond it has 0.
+    """
+    own = np.array([row in answer.raw and row not in answer.unlisted for row in rows])
+    descending = np.sort(-raw[own])
+    ranks = 1 + np.searchsorted(descending, -raw)
+    return np.where(own, (_RANK_OFFSET + 1) / (_RANK_OFFSET + ranks), 0.0)
 
 
 def _similarities(

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contracts.errors import FieldViolation, InvalidRequest
+from indexer.search.english import may_be_english
+from indexer.search.hangul import from_latin
 
 MAX_QUERY_CHARS = 1000
 """Code points. Source: ``heimdex.search.v1.SearchScenesRequest.query``."""
@@ -15,14 +17,26 @@ MAX_QUERY_CHARS = 1000
 MAX_PHRASES = 10
 """More are refused: each is a clause of the text query."""
 
-_PHRASE = re.compile(r'["“”]([^"“”]*)["“”]')
-_MIN_PLAIN_NAME_CHARS = 2  # one syllable (이, 수) is a particle or a word far more often than a name
+MIN_PLAIN_NAME_CHARS = 2
+"""Of a name without ``@``: one syllable (이, 수) is a particle or a word far more often than a name."""
+
+MAX_EXCLUDED = 10
+"""More are refused likewise."""
+
+# A phrase, with a minus before it or none, or a word with a minus. The minus begins a word of the query: one within a
+# word joins (e-mail), one before a digit is of a number (-5), one alone is a dash.
+_LITERAL = re.compile(r'(?:(?<!\S)([-\u2212]))?["“”]([^"“”]*)["“”]|(?<!\S)[-\u2212]([^\W\d](?:[^\s"“”]*\w)?)')
+_NOT_A_PERSON = re.compile(r"(?<!\S)[-\u2212]@\w")
+
+_LATIN_WORDS = re.compile(r"[A-Za-z]+(?: [A-Za-z]+)*")
+_MIN_TYPED_SYLLABLES = 2  # one (sns is 눈, dna 움) is an abbreviation as often as a word
 
 # What may follow a name within its word: 이 of a closed syllable (민준이가), a title, then particles.
 _PARTICLES = (
     r"가|는|은|를|을|랑|도|의|만|와|과|아|야|께서?|에게서?|한테서?|하고|보다|처럼|까지|부터|마저|조차"
     r"|나|로|라고|으로|['’]s"
 )
+_PARTICLE = re.compile(rf"이?(?:{_PARTICLES})?")
 _AFTER_NAME = rf"(?:\s?(?:씨|님))?이?(?:{_PARTICLES})?(?![^\W_])"
 
 # How people ask, not what for: at the end of a query only, where it can't be a part of what is said.
@@ -51,12 +65,17 @@ class Parsed:
         meaning: what the encoders read: the query without people, phrases without their quotes; may be empty.
         phrases: each must be said.
         mentions: people, in order of their place.
+        excluded: words and phrases whose scenes are left out.
+        read_as: what it was read as, when it was typed on a Latin keyboard: then all of ``words`` and ``meaning``; else
+            empty.
     """
 
     words: str
     meaning: str
     phrases: tuple[str, ...]
     mentions: tuple[Mention, ...]
+    excluded: tuple[str, ...] = ()
+    read_as: str = ""
 
     @property
     def marking(self) -> str:
@@ -64,29 +83,55 @@ class Parsed:
         return " ".join(part for part in (*self.phrases, self.words) if part)
 
 
-def parse(query: str, names: Sequence[tuple[str, str]] = (), *, max_chars: int = MAX_QUERY_CHARS) -> Parsed:
+def parse(
+    query: str,
+    names: Sequence[tuple[str, str]] = (),
+    *,
+    max_chars: int = MAX_QUERY_CHARS,
+    exclusions_suffice: bool = False,
+) -> Parsed:
     """Take a query apart. A query of nothing but plain names keeps them as words: they may be spoken.
 
     Args:
         names: (person_id, name) of every display name and alias.
+        exclusions_suffice: whether something else says what to look for, so that the query may only say what not.
 
-    Raises: InvalidRequest (permanent) when it is blank, too long, has control characters or too many phrases, or ``@``
-        names nobody.
+    Raises: InvalidRequest (permanent) when it is blank, too long, has control characters, too many phrases or
+        exclusions, or nothing to look for, or ``@`` names nobody or somebody to leave out.
     """
     text = clean(query, max_chars=max_chars)
-    phrases = tuple(dict.fromkeys(p for p in (_squeeze(m) for m in _PHRASE.findall(text)) if p))
+    literals = [(bool(minus or word), _squeeze(phrase or word)) for minus, phrase, word in _LITERAL.findall(text)]
+    phrases = tuple(dict.fromkeys(said for is_excluded, said in literals if said and not is_excluded))
+    excluded = tuple(dict.fromkeys(said for is_excluded, said in literals if said and is_excluded))
     if len(phrases) > MAX_PHRASES:
         raise _refused(f"has more than {MAX_PHRASES} phrases")
-    rest = _PHRASE.sub(" ", text).translate(_NO_QUOTES)
+    if len(excluded) > MAX_EXCLUDED:
+        raise _refused(f"excludes more than {MAX_EXCLUDED} words")
+    rest = _squeeze(_LITERAL.sub(" ", text).translate(_NO_QUOTES))
+    if _NOT_A_PERSON.search(rest):
+        raise _refused("excludes a person: filter.excluded_person_ids does that")
     bare, mentions = _people(rest, names)
     words = _ASKING.sub("", bare).strip()
     if words or not mentions:
         words, meaning = words or bare, bare
     else:
         words, meaning = "" if phrases else " ".join(m.name for m in mentions if not m.required), ""
-    if not (words or phrases or mentions):
+    if not (words or phrases or mentions or (excluded and exclusions_suffice)):
         raise _refused("has nothing to look for")
-    return Parsed(words, _squeeze(" ".join((*phrases, meaning))), phrases, mentions)
+    if not (phrases or mentions) and (meant := _typed_hangul(words)):
+        return Parsed(meant, meant, phrases, mentions, excluded, read_as=meant)
+    return Parsed(words, _squeeze(" ".join((*phrases, meaning))), phrases, mentions, excluded)
+
+
+def _typed_hangul(words: str) -> str:
+    """Return what was meant by Hangul typed on a Latin keyboard; empty when the words are to be taken as they are.
+
+    Some word must be none that English may have, and not all in capitals, as abbreviations are.
+    """
+    if not _LATIN_WORDS.fullmatch(words) or words.isupper() or all(map(may_be_english, words.split())):
+        return ""
+    meant = from_latin(words) or ""
+    return meant if len(meant.replace(" ", "")) >= _MIN_TYPED_SYLLABLES else ""
 
 
 def clean(query: str, *, max_chars: int = MAX_QUERY_CHARS) -> str:
@@ -103,6 +148,12 @@ def clean(query: str, *, max_chars: int = MAX_QUERY_CHARS) -> str:
     if not text:
         raise _refused("is empty")
     return text
+
+
+def stems(word: str) -> frozenset[str]:
+    """Return a word as it is and without what may be its particle: 고양이가 -> 고양이가, 고양이, 고양."""
+    bare = (word[:end] for end in range(1, len(word)) if _PARTICLE.fullmatch(word, end))
+    return frozenset((word, *bare))
 
 
 _NO_QUOTES = {ord(quote): " " for quote in '"“”'}
@@ -130,7 +181,7 @@ def _people(text: str, names: Sequence[tuple[str, str]]) -> tuple[str, tuple[Men
     for name, bearers in sorted(present, key=lambda item: (-len(item[0]), item[0])):
         ids = tuple(dict.fromkeys(bearers))
         pattern = re.compile(rf"(?<![^\W_])(?<!@)(@?){re.escape(name)}{_AFTER_NAME}", re.IGNORECASE)
-        matches = [m for m in pattern.finditer(text) if m[1] or len(name) >= _MIN_PLAIN_NAME_CHARS]
+        matches = [m for m in pattern.finditer(text) if m[1] or len(name) >= MIN_PLAIN_NAME_CHARS]
         if matches:
             found.append((matches[0].start(), Mention(name, ids, any(m[1] for m in matches))))
         for match in matches:

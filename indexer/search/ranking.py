@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from indexer.search.types import Channel, MatchQuality
+from contracts.errors import FieldViolation, InvalidRequest
+from indexer.search.types import Channel, MatchQuality, Weights
 
 Column = npt.NDArray[np.float64]
 
@@ -40,6 +41,7 @@ class Confidence:
     """How measures become an absolute score.
 
     Attributes:
+        words_share: of words in what is said; the rest is meaning, [0, 1].
         meaning_alone: share of its certainty that meaning keeps where the words are others, (0, 1].
         people_share: part of the confidence that people have, when the query names people and something else.
         supported_from: from here a hit is SUPPORTED.
@@ -49,6 +51,7 @@ class Confidence:
     dense: Ramp
     vision: Ramp
     tags: Ramp
+    words_share: float
     meaning_alone: float
     people_share: float
     supported_from: float
@@ -112,6 +115,7 @@ def from_mapping(content: Mapping[str, Any]) -> Ranking:
                 dense=Ramp(**confidence["dense"]),
                 vision=Ramp(**confidence["vision"]),
                 tags=Ramp(**confidence["tags"]),
+                words_share=confidence["words_share"],
                 meaning_alone=confidence["meaning_alone"],
                 people_share=confidence["people_share"],
                 supported_from=confidence["supported_from"],
@@ -124,13 +128,40 @@ def from_mapping(content: Mapping[str, Any]) -> Ranking:
         raise ValueError(f"weights of {ranking.name} do not sum to 1")
     if not all(0.0 < share <= 1.0 for share in (ranking.meaning_alone, ranking.confidence.meaning_alone)):
         raise ValueError(f"meaning alone of {ranking.name} is not in (0, 1]")
+    if not 0.0 <= ranking.confidence.words_share <= 1.0:
+        raise ValueError(f"words share of {ranking.name} is not in [0, 1]")
     if not 0.0 <= ranking.confidence.none_below <= ranking.confidence.supported_from <= 1.0:
         raise ValueError(f"thresholds of {ranking.name} are out of order")
     return ranking
 
 
+def weighted(ranking: Ranking, weights: Weights) -> Ranking:
+    """Return the ranking with the weights of one search; those of the base are divided by their sum.
+
+    Confidence stays as it is: weights say what matters to somebody, not what is so.
+
+    Raises: InvalidRequest (permanent) when text, vision and tags sum to nothing.
+    """
+    if weights == Weights():
+        return ranking
+    text, vision, tags, people = (
+        own if given is None else given
+        for given, own in (
+            (weights.text, ranking.text),
+            (weights.vision, ranking.vision),
+            (weights.tags, ranking.tags),
+            (weights.people, ranking.people),
+        )
+    )
+    total = text + vision + tags
+    if total <= 0:
+        raise InvalidRequest(FieldViolation("weights", "text, vision and tags sum to 0"))
+    return replace(ranking, text=text / total, vision=vision / total, tags=tags / total, people=people)
+
+
 def base_weights(ranking: Ranking, answered: Collection[Channel]) -> Mapping[Channel, float]:
-    """Return the weight of each channel that answered, sum 1 (or empty): the missing ones' is shared out.
+    """Return the weight of each channel that answered, sum 1: the missing ones' is shared out. Without any weight among
+    those that answered, and when none did, there is nothing to share out.
 
     Words and meaning share "text" between themselves first, so that one alone carries all of it.
     """
@@ -142,7 +173,7 @@ def base_weights(ranking: Ranking, answered: Collection[Channel]) -> Mapping[Cha
     if Channel.TAGS in answered:
         weights[Channel.TAGS] = ranking.tags
     total = sum(weights.values())
-    return {channel: weight / total for channel, weight in weights.items()}
+    return {channel: weight / total for channel, weight in weights.items()} if total else weights
 
 
 def row_weights(
@@ -212,7 +243,8 @@ def confidence(
     what = []
     if Channel.LEXICAL in raw and Channel.DENSE in raw:
         meant = scale.dense(raw[Channel.DENSE])
-        what.append(np.maximum((coverage + meant) / 2, scale.meaning_alone * meant))
+        said = scale.words_share * coverage + (1.0 - scale.words_share) * meant
+        what.append(np.maximum(said, scale.meaning_alone * meant))
     elif Channel.LEXICAL in raw:
         what.append(coverage)
     elif Channel.DENSE in raw:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -13,12 +13,15 @@ import structlog
 from contracts.catalog import Catalog, Generation, ScenePerson, SceneRow
 from contracts.errors import DependencyUnavailable, FieldViolation, HeimdexError, InvalidRequest
 from contracts.ports import Clock, QueryEncoder, QueryVectors, TextIndex, VectorIndex
+from indexer.search import facets
 from indexer.search.channels import Answers, Channels, Question, question_of
-from indexer.search.frames import SPARE_ROWS, Shown, hits_of, show, spoken_in
+from indexer.search.filters import Filters, of_videos
+from indexer.search.frames import NOTHING, SPARE_ROWS, Shown, hits_of, read, show, spoken_in
 from indexer.search.fuse import Answer, candidates, fuse
 from indexer.search.names import Names
 from indexer.search.parse import Parsed, clean, parse
-from indexer.search.ranking import Ranking, quality_of_answer
+from indexer.search.ranking import Ranking, base_weights, quality_of_answer, weighted
+from indexer.search.similar import Similar
 from indexer.search.timing import Late, stop, within
 from indexer.search.transcripts import Line, joined
 from indexer.search.types import (
@@ -26,12 +29,16 @@ from indexer.search.types import (
     Cause,
     Channel,
     Degraded,
+    Facet,
+    FacetCount,
     FrameKind,
     Hit,
+    Listing,
     MatchQuality,
     Page,
     Ranked,
     SearchRequest,
+    SimilarRequest,
     Summary,
     Update,
 )
@@ -79,6 +86,7 @@ class _Progress:
     degraded: list[Degraded] = field(default_factory=list)
     channel_ms: dict[Channel, int] = field(default_factory=dict)
     scenes: dict[str, SceneRow | None] = field(default_factory=dict)
+    left_out: dict[str, bool] = field(default_factory=dict)
     frames: int = 0
 
     def add(self, end: _LegEnd) -> None:
@@ -119,6 +127,8 @@ class Searcher:
             encoder=self._waves,
             budgets=budgets,
         )
+        self._filters = Filters(catalog, text)
+        self._similar = Similar(self._channels, self._filters, catalog, generation, ranking, clock, budgets)
         self._names = Names(catalog, clock)
         self._generation = generation
         self._ranking = ranking
@@ -172,19 +182,29 @@ class Searcher:
         shown = await self._sql(lambda: show(self._catalog, tenant_id, ranked, limit, {}), schedule.scenes_s)
         return Page(await self._marked(marking, shown, schedule, first_rank), shown.rest)
 
+    async def similar(self, request: SimilarRequest, *, deadline_s: float) -> Update:
+        """Return scenes like another, as ``Similar.find``."""
+        return await self._similar.find(request, deadline_s=deadline_s)
+
     # ---- the question -----------------------------------------------------------------------------
 
     async def _question(self, request: SearchRequest, schedule: _Schedule) -> Question:
         _check(request)
+        weighted(self._ranking, request.weights)  # refused before anything is asked of a store
         max_chars = self._budgets.max_query_chars
-        named = bool(request.query.strip()) or not request.person_ids
+        narrow = request.filter
+        elsewhere = bool(narrow.person_ids or narrow.tags or request.image is not None)
+        named = bool(request.query.strip()) or not elsewhere
         if named:
-            clean(request.query, max_chars=max_chars)  # refused before anything is asked of a store
+            clean(request.query, max_chars=max_chars)
         parsed = Parsed("", "", (), ())
         if named:
             names = await self._sql(lambda: self._names.of(request.tenant_id), schedule.channels_s)
-            parsed = parse(request.query, names, max_chars=max_chars)
-        return question_of(request, parsed, self._generation)
+            parsed = parse(request.query, names, max_chars=max_chars, exclusions_suffice=elsewhere)
+        question = question_of(request, parsed, self._generation)
+        if not of_videos(narrow):
+            return question
+        return await self._sql(lambda: self._filters.placed(question, narrow), schedule.channels_s)
 
     def _schedule(self, deadline_s: float) -> _Schedule:
         now, reserve = self._clock.monotonic_s(), min(self._budgets.reserve_s, deadline_s * _MAX_RESERVED_SHARE)
@@ -244,10 +264,14 @@ class Searcher:
         """
         if not question.condition.needs() <= progress.answers.keys():
             return None
-        _, ranked = fuse(self._ranking, progress.answers, question.condition, request.limit + SPARE_ROWS)
-        work = show(self._catalog, question.tenant_id, ranked, request.limit, progress.scenes)
+
+        async def allowed() -> Shown:
+            checked = await self._filters.checked(question, progress.answers, progress.left_out)
+            _, ranked = self._ranked(request, checked, progress.answers, request.limit + SPARE_ROWS)
+            return await show(self._catalog, question.tenant_id, ranked, request.limit, progress.scenes)
+
         try:
-            shown = await within(self._clock, schedule.channels_s - self._clock.monotonic_s(), work)
+            shown = await within(self._clock, schedule.channels_s - self._clock.monotonic_s(), allowed())
         except Late:
             return None
         if self._quality(shown) is MatchQuality.NONE:
@@ -264,15 +288,22 @@ class Searcher:
         encoding: asyncio.Task[QueryVectors] | None,
         schedule: _Schedule,
     ) -> Update:
-        _check_answered(question, progress)
+        _check_answered(question, progress, weighted(self._ranking, request.weights))
+        question = await self._checked(question, progress, schedule)
         answers = await self._backfilled(question, progress.answers, encoding, schedule)
-        total, ranked = fuse(self._ranking, answers, question.condition, self._budgets.window_rows)
+        known, ranked = self._ranked(request, question, answers, self._budgets.window_rows)
+        total = len(ranked)
+        more = known > total or any(answer.cut for answer in answers.values())
+        if request.facets:
+            await self._sql(lambda: read(self._catalog, question.tenant_id, ranked, progress.scenes), schedule.scenes_s)
         shown = await self._sql(
             lambda: show(self._catalog, question.tenant_id, ranked, request.limit, progress.scenes), schedule.scenes_s
         )
         quality = self._quality(shown)
+        weak = NOTHING
         if quality is MatchQuality.NONE:  # the nearest of what does not answer is no answer
-            total, shown = 0, Shown((), (), 0)
+            weak, shown, ranked = shown if request.include_weak else NOTHING, NOTHING, ()
+            total, more = 0, False
         hits = await self._marked(question.parsed.marking, shown, schedule)
         summary = Summary(
             total_hits=total - shown.gone,
@@ -285,8 +316,28 @@ class Searcher:
             people=_people(question.parsed),
             rest=shown.rest,
             marking=question.parsed.marking,
+            total_is_lower_bound=more,
+            parsed=question.parsed,
+            facets=_counts(request.facets, ranked, progress.scenes),
+            weak=await self._marked(question.parsed.marking, weak, schedule),
         )
         return Update(FrameKind.DONE, hits, _in_order(answers), summary)
+
+    async def _checked(self, question: Question, progress: _Progress, schedule: _Schedule) -> Question:
+        """Return the question with what must be left out. Raises DependencyUnavailable: nothing is shown unchecked."""
+        if not question.checks.any():
+            return question
+        work = self._filters.checked(question, progress.answers, progress.left_out)
+        try:
+            return await within(self._clock, schedule.backfill_s - self._clock.monotonic_s(), work)
+        except Late:
+            raise DependencyUnavailable("search", "what is to be left out is not known in time", reason=_LATE) from None
+
+    def _ranked(
+        self, request: SearchRequest, question: Question, answers: Answers, limit: int
+    ) -> tuple[int, tuple[Ranked, ...]]:
+        listing = Listing(request.fusion, request.max_scenes_per_video, request.group_by)
+        return fuse(weighted(self._ranking, request.weights), answers, question.condition, limit, listing)
 
     def _quality(self, shown: Shown) -> MatchQuality:
         best = max((row.confidence for row in (*(row for row, _ in shown.scenes), *shown.rest)), default=0.0)
@@ -337,17 +388,30 @@ async def _all(*works: Coroutine[Any, Any, Result]) -> Sequence[Result]:
 def _check(request: SearchRequest) -> None:
     if not 1 <= request.limit <= _MAX_LIMIT:
         raise InvalidRequest(FieldViolation("page_size", f"is not in 1 to {_MAX_LIMIT}"))
-    if not 0.0 <= request.min_confidence <= 1.0:
+    if not 0.0 <= request.filter.min_confidence <= 1.0:
         raise InvalidRequest(FieldViolation("filter.min_confidence", "is not in 0 to 1"))
 
 
-def _check_answered(question: Question, progress: _Progress) -> None:
+def _check_answered(question: Question, progress: _Progress, ranking: Ranking) -> None:
+    if question.nowhere:
+        return
     missing = question.condition.needs() - progress.answers.keys()
-    if progress.answers and not missing:
+    # Where the search's own weights leave nothing to the channels that answered, they are no answer to it.
+    weights = base_weights(ranking, progress.answers).values()
+    weightless = bool(progress.degraded) and bool(weights) and not any(weights)
+    if progress.answers and not missing and not weightless:
         return
     late = all(item.cause is Cause.LATE for item in progress.degraded)
-    what = f"{', '.join(sorted(missing))} did not answer" if progress.answers else "no channel answered"
+    what = f"{', '.join(sorted(missing))} did not answer" if missing else "no channel that counts answered"
     raise DependencyUnavailable("search", f"{what}; try again", reason=_LATE if late else None)
+
+
+def _counts(
+    asked: Sequence[Facet], ranked: Sequence[Ranked], scenes: Mapping[str, SceneRow | None]
+) -> Mapping[Facet, tuple[FacetCount, ...]]:
+    """Return what was to be counted, over the rows of the list that may be shown."""
+    shown = [scene for row in ranked if asked and (scene := scenes[row.row_id]) is not None]
+    return facets.count(asked, shown)
 
 
 def _people(parsed: Parsed) -> tuple[ScenePerson, ...]:

@@ -24,16 +24,17 @@ class Line:
     text: str
 
 
-def lines(body: bytes) -> tuple[Line, ...]:
-    """Return the spoken lines of a serialised ``heimdex.scene.v1.Scene``.
-
-    Raises: Internal (permanent) when it is none.
-    """
+def scene_of(body: bytes) -> scene_pb2.Scene:
+    """Return what is stored of a scene. Raises: Internal (permanent) when it is no ``heimdex.scene.v1.Scene``."""
     try:
-        scene = scene_pb2.Scene.FromString(body)
+        return scene_pb2.Scene.FromString(body)
     except DecodeError as error:
         raise Internal("a scene row's body is no scene") from error
-    return tuple(Line(_ms(line.start_offset), _ms(line.end_offset), line.text) for line in scene.transcript)
+
+
+def lines(body: bytes) -> tuple[Line, ...]:
+    """Return the spoken lines of a serialised scene; errors as ``scene_of``."""
+    return tuple(Line(_ms(line.start_offset), _ms(line.end_offset), line.text) for line in scene_of(body).transcript)
 
 
 def joined(spoken: Sequence[Line]) -> str:

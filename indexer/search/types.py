@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
 from contracts.catalog import ScenePerson, SceneRow
+from contracts.ports import Float32
+from indexer.search.parse import Parsed
 
 
 class Channel(StrEnum):
@@ -43,26 +45,123 @@ class MatchQuality(StrEnum):
     NONE = "none"
 
 
+class Fusion(StrEnum):
+    """How channels make one list; names are those of ``heimdex.search.v1.Fusion``."""
+
+    CALIBRATED = "calibrated"
+    RECIPROCAL_RANK = "reciprocal_rank"
+
+
+class GroupBy(StrEnum):
+    """What the rows of an answer are; names are those of ``heimdex.search.v1.GroupBy``."""
+
+    SCENE = "scene"
+    VIDEO = "video"
+
+
+class Facet(StrEnum):
+    """What can be counted over an answer; names are those of ``heimdex.search.v1.Facet``."""
+
+    PEOPLE = "people"
+    TAGS = "tags"
+    VIDEOS = "videos"
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What a scene must have to be a hit; empty and None stand for everything.
+
+    Attributes:
+        video_ids: of any of these videos.
+        person_ids: with all of these people.
+        excluded_person_ids: with none of these people.
+        tags: with all of these tags.
+        languages: of a video in any of these languages, BCP-47.
+        uploaded_from_ms: of a video uploaded then or later, Unix milliseconds.
+        uploaded_to_ms: of a video uploaded before.
+        offset_from_ms: beginning there in its video or later.
+        offset_to_ms: beginning before.
+        min_confidence: with at least this confidence, [0, 1].
+    """
+
+    video_ids: tuple[str, ...] = ()
+    person_ids: tuple[str, ...] = ()
+    excluded_person_ids: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    uploaded_from_ms: int | None = None
+    uploaded_to_ms: int | None = None
+    offset_from_ms: int | None = None
+    offset_to_ms: int | None = None
+    min_confidence: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Weights of one search instead of the ranking's, each [0, 1]; None keeps the ranking's."""
+
+    text: float | None = None
+    vision: float | None = None
+    tags: float | None = None
+    people: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
     """One search.
 
     Attributes:
-        query: free text as the user wrote it; empty only with ``person_ids``.
+        query: free text as the user wrote it; empty only with people or tags in ``filter``, or with ``image``.
         limit: most hits of a frame, 1-200.
-        video_ids: only these videos; empty for all.
-        person_ids: only scenes with all of these people.
-        min_confidence: only hits with at least this confidence, [0, 1].
+        filter: what a hit must have.
         progressive: send PARTIAL and UPDATE too; else DONE alone.
+        max_scenes_per_video: most hits of one video, 0 for all.
+        facets: what to count over the whole answer.
+        include_weak: when nothing answers, give the nearest there is in ``Summary.weak``.
+        image: a picture to find by, in the space of images: float32 (dim,), L2-normalised; None for none.
+        image_id: which picture it is.
     """
 
     tenant_id: str
     query: str
     limit: int = 20
-    video_ids: tuple[str, ...] = ()
-    person_ids: tuple[str, ...] = ()
-    min_confidence: float = 0.0
+    filter: Filter = Filter()
     progressive: bool = True
+    weights: Weights = Weights()
+    fusion: Fusion = Fusion.CALIBRATED
+    max_scenes_per_video: int = 0
+    group_by: GroupBy = GroupBy.SCENE
+    facets: tuple[Facet, ...] = ()
+    include_weak: bool = False
+    image: Float32 | None = field(default=None, compare=False)
+    image_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarRequest:
+    """One search for scenes like another.
+
+    Attributes:
+        limit: most hits, 1-200.
+        weights: of text by meaning, of vision, and of the tags in common; people are not compared.
+        include_same_video: scenes of the same video too.
+    """
+
+    tenant_id: str
+    scene_id: str
+    limit: int = 20
+    filter: Filter = Filter()
+    weights: Weights = Weights()
+    include_same_video: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """How ranked rows make the list of an answer: a part of ``SearchRequest``, see there."""
+
+    fusion: Fusion = Fusion.CALIBRATED
+    max_scenes_per_video: int = 0
+    group_by: GroupBy = GroupBy.SCENE
 
 
 class Contribution(NamedTuple):
@@ -141,6 +240,19 @@ class Hit:
     transcript: tuple[Run, ...]
 
 
+class FacetCount(NamedTuple):
+    """How many ``hits`` have one value of a facet.
+
+    Attributes:
+        value: person id, tag id or video id.
+        label: the person's name, the tag's first name or the video's file name.
+    """
+
+    value: str
+    label: str
+    hits: int
+
+
 @dataclass(frozen=True, slots=True)
 class Degraded:
     """A channel that is missing from the answer."""
@@ -154,7 +266,8 @@ class Summary:
     """What a finished search has to say about itself.
 
     Attributes:
-        total_hits: hits known over all pages.
+        total_hits: hits of all pages.
+        total_is_lower_bound: whether there may be more: some channel's list, or the frozen one, was cut at its limit.
         match_quality: the best hit's; NONE, and no hits, when nothing in the library answers.
         degraded: channels that are missing.
         elapsed_ms: from the request to DONE.
@@ -164,6 +277,9 @@ class Summary:
         people: whom the query was understood to name; ``display_name`` is the name it used.
         rest: the frozen list after this page, best first: what page tokens hold, what ``Searcher.page`` takes.
         marking: what to mark in the transcripts of later pages.
+        parsed: how the query was understood; None where scenes are asked for by another.
+        facets: what was to be counted, over the hits of all pages.
+        weak: when the quality is NONE and ``include_weak``: the nearest there is, best first.
     """
 
     total_hits: int
@@ -176,6 +292,10 @@ class Summary:
     people: tuple[ScenePerson, ...] = ()
     rest: tuple[Ranked, ...] = ()
     marking: str = ""
+    total_is_lower_bound: bool = False
+    parsed: Parsed | None = None
+    facets: Mapping[Facet, tuple[FacetCount, ...]] = field(default_factory=dict)
+    weak: tuple[Hit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

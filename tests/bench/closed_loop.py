@@ -34,6 +34,7 @@ class Timing:
         cpu_s: processor time that asking took itself.
         answers: in the order of their ends.
         errors: text -> how often.
+        refused: how often a caller was told to come back later, and did.
     """
 
     callers: int
@@ -41,6 +42,7 @@ class Timing:
     cpu_s: float
     answers: tuple[Answered, ...]
     errors: dict[str, int]
+    refused: int = 0
 
     @property
     def per_second(self) -> float:

@@ -20,14 +20,17 @@ from contracts.endings import progressed, stage_event
 from contracts.errors import BadArtifact
 from contracts.ports import Record
 from control.retry import retry
+from gateway.performed import query_hash
 from heimdex.common.v1 import common_pb2
 from heimdex.events.v1 import context_pb2, events_pb2, manifest_pb2
 from heimdex.scene.v1 import scene_pb2
+from heimdex.search.v1 import search_service_pb2 as search_pb2
 
 GOLDEN = Path(__file__).parent / "golden"
 TOMBSTONE = "tombstone"
 
 _TENANT, _VIDEO, _SCENE, _PERSON = "acme", "vid_01hzy0000000000000000000aa", "scn_0a", "per_01hzy0000000000000000000bb"
+_QUERY = "qry_01hzy0000000000000000000cc"
 _NOW_MS = 1_700_000_000_123
 _SPEC = "0123456789abcdef"
 _CONTEXT = context_pb2.EventContext(
@@ -112,9 +115,42 @@ def _other_facts() -> Iterator[Record]:
     yield facts.person_deleted(_TENANT, _PERSON, 6, _NOW_MS)
     yield facts.deletion_requested(_TENANT, _VIDEO, _NOW_MS)
     yield facts.video_erased(_TENANT, _VIDEO, _NOW_MS)
+    yield facts.search_performed(_performed())
+    yield facts.search_feedback(
+        events_pb2.SearchFeedback(
+            tenant_id=_TENANT,
+            query_id=_QUERY,
+            kind=search_pb2.FEEDBACK_KIND_PLAYED,
+            scene_id=_SCENE,
+            rank=2,
+            event_time=now,
+        ),
+        "fbk_01hzy0000000000000000000dd",
+    )
     refused = replace(facts.video_uploaded(_CONTEXT, now), partition=2, offset=41)
     error = BadArtifact("unreadable plan")
     yield facts.dead_letter("validate", refused, error, attempts=4, now_ms=_NOW_MS, context=_CONTEXT)
+
+
+def _performed() -> events_pb2.SearchPerformed:
+    event = events_pb2.SearchPerformed(
+        tenant_id=_TENANT,
+        query_id=_QUERY,
+        query_hash=query_hash(b"k" * 32, _TENANT, "민지가 우는 장면"),
+        inputs=["text", "person", "filter.video_ids"],
+        total_hits=7,
+        total_is_lower_bound=True,
+        match_quality=search_pb2.MATCH_QUALITY_SUPPORTED,
+        degraded=[search_pb2.DegradedChannel(channel=search_pb2.CHANNEL_VISION, cause=search_pb2.DEGRADED_CAUSE_LATE)],
+        ranking="calibrated-1",
+        generation=1,
+        page_size=20,
+        elapsed=Duration(nanos=45_000_000),
+        event_time=facts.timestamp(_NOW_MS),
+    )
+    event.timings.add(channel=search_pb2.CHANNEL_LEXICAL, elapsed=Duration(nanos=12_000_000))
+    event.timings.add(channel=search_pb2.CHANNEL_VISION, elapsed=Duration(seconds=3))
+    return event
 
 
 def _scene() -> SceneRow:

@@ -6,22 +6,28 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from adapters.catalog.migrate import migrate
-from adapters.catalog.models import VERSION, Base
+from adapters.catalog.models import VERSION, Base, QueryRow
 from adapters.catalog.sql import SqlCatalog
 from adapters.catalog.temporary import temporary_catalog
 from contracts import facts, flow, ids
 from contracts.catalog import (
+    QUERIES_KEPT_MS,
+    Appearance,
     Generation,
     Idempotency,
     Match,
     Person,
     Photo,
+    Query,
     SceneRow,
     StageRun,
     StageUpdate,
@@ -30,7 +36,7 @@ from contracts.catalog import (
     VideoState,
 )
 from contracts.errors import AlreadyExists, DependencyUnavailable, Internal, NotFound, PreconditionFailed
-from contracts.ports import Record
+from contracts.ports import Record, Scope
 from heimdex.scene.v1 import scene_pb2
 from tests.postgres import postgres
 
@@ -333,6 +339,9 @@ async def test_another_tenant_sees_nothing(catalog: SqlCatalog) -> None:
     with pytest.raises(NotFound):
         await catalog.request_deletion(OTHER, video_id, call("DeleteVideo", tenant=OTHER), [])
     assert await catalog.list_scenes(OTHER, video_id, limit=10) == []
+    with pytest.raises(NotFound):
+        await catalog.neighbours(OTHER, rows[0].scene_id, before=1, after=1)
+    assert await catalog.footage(OTHER, [rows[0].scene_id]) == {}
     assert await catalog.hydrate(OTHER, [ids.row_id(rows[0].scene_id, 1)]) == {}
     assert await catalog.video_scene_ids(OTHER, video_id) == []
     assert await catalog.commit_revision(
@@ -414,6 +423,33 @@ async def test_a_commit_makes_scenes_searchable_and_tells_it_once(catalog: SqlCa
     assert await sent(catalog) == []
 
 
+async def test_neighbours_are_the_scenes_around_one_in_order(catalog: SqlCatalog) -> None:
+    _, rows = await indexed(catalog)
+    await indexed(catalog)
+    first, middle, last = rows
+    assert await catalog.neighbours(TENANT, middle.scene_id, before=10, after=10) == [first, last]
+    assert await catalog.neighbours(TENANT, first.scene_id, before=1, after=1) == [middle]
+    assert await catalog.neighbours(TENANT, last.scene_id, before=2, after=1) == [first, middle]
+    assert await catalog.neighbours(TENANT, middle.scene_id, before=0, after=0) == []
+    with pytest.raises(NotFound):
+        await catalog.neighbours(TENANT, "scn_gone", before=1, after=1)
+
+
+async def test_footage_is_of_the_searchable_revision_and_of_no_video_that_is_deleted(catalog: SqlCatalog) -> None:
+    video_id, rows = await indexed(catalog)
+    gone_id, gone = await indexed(catalog)
+    shown = await catalog.footage(TENANT, [rows[1].scene_id, gone[0].scene_id, "scn_gone"])
+    assert shown.keys() == {rows[1].scene_id, gone[0].scene_id}
+    footage = shown[rows[1].scene_id]
+    assert (footage.start_ms, footage.end_ms, footage.body) == (1000, 2000, rows[1].body)
+    assert footage.source_key == ids.source_key(TENANT, video_id)
+    await catalog.request_deletion(TENANT, gone_id, call("DeleteVideo"), [])
+    await commit(catalog, video_id, scenes(video_id, 2, step_ms=2000), revision=2)
+    assert await catalog.footage(TENANT, [rows[1].scene_id, gone[0].scene_id]) == {}
+    with pytest.raises(NotFound):
+        await catalog.neighbours(TENANT, gone[0].scene_id, before=1, after=1)
+
+
 async def test_a_new_revision_replaces_the_old_rows_and_a_late_one_gets_its_own_back(catalog: SqlCatalog) -> None:
     video_id, old = await indexed(catalog)
     new = scenes(video_id, 2, step_ms=2000)
@@ -442,6 +478,9 @@ async def test_matches_before_the_commit_are_told_with_it(catalog: SqlCatalog) -
     shown = await catalog.get_scene(TENANT, rows[1].scene_id)
     assert [(p.display_name, p.confidence) for p in shown.people] == [("민지", 0.75)]
     assert (await catalog.get_person(TENANT, minji.person_id)).scene_count == 1
+    assert await catalog.people_scene_counts(TENANT, [minji.person_id, "per_nobody"]) == {minji.person_id: 1}
+    assert await catalog.people_scene_counts("other", [minji.person_id]) == {}
+    assert await catalog.people_scene_counts(TENANT, []) == {}
 
 
 async def test_matches_are_replaced_unless_a_newer_gallery_wrote_them(catalog: SqlCatalog) -> None:
@@ -460,7 +499,7 @@ async def test_matches_are_replaced_unless_a_newer_gallery_wrote_them(catalog: S
     assert list(await write(found, 2)) == []
     assert list(await write([], 1)) == []
     found_in = await catalog.scenes_of_people(TENANT, [minji.person_id])
-    assert set(found_in) == {ids.row_id(row.scene_id, 1) for row in rows[:2]}
+    assert found_in == {ids.row_id(row.scene_id, 1): Appearance(video_id, {minji.person_id: 0.9}) for row in rows[:2]}
     assert list(await write([*found[:1], Match(rows[2].scene_id, "per_stranger", 0.9)], 3)) == [rows[1].scene_id]
 
 
@@ -541,6 +580,98 @@ async def test_an_erased_video_leaves_tombstones_and_a_name_that_is_gone(catalog
         await catalog.get_video(TENANT, video_id)
 
 
+# --------------------------------------------------------------------------------------------- searches
+
+
+def query(text: str = "우는 장면", *, tenant: str = TENANT, create_ms: int = NOW_MS) -> Query:
+    return Query(ids.new_id("qry"), tenant, text, create_ms)
+
+
+async def kept(catalog: SqlCatalog) -> set[str]:
+    """Return the ids of the queries whose texts are kept."""
+
+    async def work(session: AsyncSession) -> set[str]:
+        return set(await session.scalars(select(QueryRow.query_id)))
+
+    return await catalog._read(work)
+
+
+async def test_searches_are_told_in_order_and_no_text_is_kept_unless_its_tenant_keeps_them(catalog: SqlCatalog) -> None:
+    assert (await catalog.keep_queries(TENANT, kept=True)).queries_kept
+    assert not (await catalog.tenant("others")).queries_kept
+    mine, others = query(), query(tenant="others")
+    records = [record(f"k{i}", "heimdex-search-performed-v1") for i in range(3)]
+    await catalog.record_searches(records, [mine, others])
+    assert await sent(catalog) == records
+    assert await kept(catalog) == {mine.query_id}
+
+
+async def test_a_batch_that_is_written_again_keeps_its_texts_once(catalog: SqlCatalog) -> None:
+    await catalog.keep_queries(TENANT, kept=True)
+    first, second = query(), query()
+    await catalog.record_searches([record("k1")], [first])
+    await catalog.record_searches([record("k1"), record("k2")], [first, second])
+    assert len(await sent(catalog)) == 3
+    assert await kept(catalog) == {first.query_id, second.query_id}
+
+
+async def test_texts_are_gone_as_soon_as_their_tenant_keeps_none(catalog: SqlCatalog) -> None:
+    for tenant in (TENANT, "others"):
+        await catalog.keep_queries(tenant, kept=True)
+    mine, theirs = query(), query(tenant="others")
+    await catalog.record_searches([], [mine, theirs])
+    assert not (await catalog.keep_queries(TENANT, kept=False)).queries_kept
+    assert await kept(catalog) == {theirs.query_id}
+
+
+async def test_no_text_outlives_the_end_of_keeping_that_comes_while_it_is_written(catalog: SqlCatalog) -> None:
+    await catalog.keep_queries(TENANT, kept=True)
+    writes = [catalog.record_searches([record("k")], [query()]) for _ in range(8)]
+    await asyncio.gather(*writes[:4], catalog.keep_queries(TENANT, kept=False), *writes[4:])
+    assert await kept(catalog) == set()
+    assert len(await sent(catalog)) == 8
+
+
+async def test_feedback_is_told_once_a_request(catalog: SqlCatalog) -> None:
+    _, rows = await indexed(catalog)
+    await sent(catalog)
+    told = call("RecordFeedback", request_id="f1")
+    for _ in range(2):
+        await catalog.record_feedback(TENANT, rows[0].scene_id, told, [record("q1")])
+    await catalog.record_feedback(TENANT, "", call("RecordFeedback"), [record("q2")])
+    assert [it.key for it in await sent(catalog)] == ["q1", "q2"]
+    with pytest.raises(AlreadyExists, match="another content"):
+        await catalog.record_feedback(TENANT, "", replace(told, body_sha256="b"), [record("q1")])
+
+
+async def test_the_same_feedback_twice_at_once_is_told_once(catalog: SqlCatalog) -> None:
+    told = call("RecordFeedback", request_id="f1")
+    await asyncio.gather(*(catalog.record_feedback(TENANT, "", told, [record("q")]) for _ in range(4)))
+    assert len(await sent(catalog)) == 1
+
+
+async def test_feedback_on_a_scene_that_is_not_shown_is_refused_but_a_replay_is_not(catalog: SqlCatalog) -> None:
+    video_id, rows = await indexed(catalog)
+    told = call("RecordFeedback")
+    await catalog.record_feedback(TENANT, rows[0].scene_id, told, [record("q")])
+    await catalog.request_deletion(TENANT, video_id, call("DeleteVideo"), [])
+    await sent(catalog)
+    await catalog.record_feedback(TENANT, rows[0].scene_id, told, [record("q")])
+    for tenant, scene_id in ((TENANT, rows[0].scene_id), (TENANT, "scn_none"), ("others", rows[1].scene_id)):
+        with pytest.raises(NotFound):
+            await catalog.record_feedback(tenant, scene_id, call("RecordFeedback", tenant=tenant), [record("q")])
+    assert await sent(catalog) == []
+
+
+async def test_texts_are_kept_for_thirty_days(catalog: SqlCatalog) -> None:
+    await catalog.keep_queries(TENANT, kept=True)
+    old, young = query(), query(create_ms=NOW_MS + 1)
+    await catalog.record_searches([], [old, young])
+    assert await catalog.prune(NOW_MS + QUERIES_KEPT_MS) == 0
+    assert await catalog.prune(NOW_MS + QUERIES_KEPT_MS + 1) == 1
+    assert await kept(catalog) == {young.query_id}
+
+
 # -------------------------------------------------------------------------- generations, relay, upkeep
 
 
@@ -608,3 +739,82 @@ async def test_pruning_drops_what_is_past_its_time_and_nothing_else(catalog: Sql
     assert await catalog.list_scenes(TENANT, video_id, limit=9) == rows
     assert await catalog.video_sequence(TENANT, video_id) > 0
     assert [row.record.key for row in await catalog.pending()] == [gone]  # what was never sent stays
+
+
+# ------------------------------------------------------------------------------------------- search filters
+
+
+async def spoken(catalog: SqlCatalog, language: str, create_ms: int) -> str:
+    """Return a searchable video in a language, uploaded then."""
+    made = replace(upload(sha256=secrets.token_hex(32)), create_ms=create_ms)
+    await catalog.create_upload(made, call(), allow_duplicate=True)
+    await catalog.begin_completion(TENANT, made.upload_id)
+    await catalog.finish_completion(TENANT, made.upload_id, etag="e", plan_key="plan", specs=SPECS, records=[])
+    await catalog.apply_updates([ended(made.video_id, noun) for noun in flow.STAGES], create_ms)
+    await catalog.commit_revision(
+        TENANT, made.video_id, 1, scenes=scenes(made.video_id), language=language, now_ms=create_ms, records=[]
+    )
+    return made.video_id
+
+
+async def test_videos_are_found_by_language_and_time_of_upload(catalog: SqlCatalog) -> None:
+    korean = await spoken(catalog, "ko", NOW_MS)
+    seoul = await spoken(catalog, "ko-KR", NOW_MS + 1000)
+    english = await spoken(catalog, "en", NOW_MS + 2000)
+    silent = await spoken(catalog, "", NOW_MS + 3000)
+    await uploaded(catalog, sha256=secrets.token_hex(32))  # not searchable
+
+    assert await catalog.videos_matching(TENANT) == [silent, english, seoul, korean]
+    assert await catalog.videos_matching(TENANT, languages=["ko"]) == [seoul, korean]
+    assert await catalog.videos_matching(TENANT, languages=["fr", "en"]) == [english]
+    assert await catalog.videos_matching(TENANT, languages=["k"]) == []
+    from_to: dict[str, Any] = {"uploaded_from_ms": NOW_MS + 1000, "uploaded_to_ms": NOW_MS + 3000}
+    assert await catalog.videos_matching(TENANT, **from_to) == [english, seoul]
+    assert await catalog.videos_matching(TENANT, languages=["ko"], **from_to) == [seoul]
+    assert await catalog.videos_matching(TENANT, video_ids=[korean, english, "vid_else"]) == [english, korean]
+    assert await catalog.videos_matching(TENANT, limit=2) == [silent, english]
+    assert await catalog.videos_matching(OTHER, languages=["ko"]) == []
+
+
+async def test_a_video_that_is_going_is_not_found(catalog: SqlCatalog) -> None:
+    video_id, _ = await indexed(catalog)
+    assert await catalog.videos_matching(TENANT, languages=["ko"]) == [video_id]
+    await catalog.request_deletion(TENANT, video_id, call("DeleteVideo"), [])
+    assert await catalog.videos_matching(TENANT, languages=["ko"]) == []
+
+
+async def test_people_are_looked_for_within_a_scope(catalog: SqlCatalog) -> None:
+    minji = await catalog.create_person(person(), call("EnrolPerson"), [])
+    videos = [await indexed(catalog) for _ in range(2)]
+    for video_id, rows in videos:
+        matches = [Match(row.scene_id, minji.person_id, 0.9) for row in rows]
+        await catalog.write_matches(TENANT, video_id, 1, gallery_version=1, matches=matches, now_ms=NOW_MS)
+    video_id, rows = videos[0]
+
+    async def found(scope: Scope) -> set[str]:
+        return set(await catalog.scenes_of_people(TENANT, [minji.person_id], scope=scope))
+
+    def of(*rows: SceneRow) -> set[str]:
+        return {ids.row_id(row.scene_id, 1) for row in rows}
+
+    assert await found(Scope()) == of(*rows, *videos[1][1])
+    assert await found(Scope((video_id,))) == of(*rows)
+    assert await found(Scope((video_id,), rows[1].start_ms)) == of(*rows[1:])
+    assert await found(Scope((video_id,), None, rows[1].start_ms)) == of(rows[0])
+    assert await found(Scope((video_id,), rows[1].start_ms, rows[2].start_ms)) == of(rows[1])
+
+
+async def test_rows_with_people_are_told(catalog: SqlCatalog) -> None:
+    minji = await catalog.create_person(person(), call("EnrolPerson"), [])
+    other = await catalog.create_person(person("준호"), call("EnrolPerson"), [])
+    video_id, rows = await indexed(catalog)
+    matches = [Match(rows[0].scene_id, minji.person_id, 0.9), Match(rows[1].scene_id, other.person_id, 0.6)]
+    await catalog.write_matches(TENANT, video_id, 1, gallery_version=1, matches=matches, now_ms=NOW_MS)
+    asked = [ids.row_id(row.scene_id, 1) for row in rows]
+    both = [minji.person_id, other.person_id]
+    assert await catalog.rows_with_people(TENANT, both, asked) == set(asked[:2])
+    assert await catalog.rows_with_people(TENANT, [minji.person_id], asked) == {asked[0]}
+    assert await catalog.rows_with_people(TENANT, both, [asked[1], ids.row_id(rows[0].scene_id, 2)]) == {asked[1]}
+    assert await catalog.rows_with_people(OTHER, both, asked) == frozenset()
+    await catalog.delete_person(TENANT, minji.person_id, call("DeletePerson"), [])
+    assert await catalog.rows_with_people(TENANT, both, asked) == {asked[1]}

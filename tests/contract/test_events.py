@@ -108,6 +108,7 @@ def test_the_key_is_the_id_that_the_table_says(name: str) -> None:
         "video_id": lambda: message.context.video_id if hasattr(message, "context") else message.video_id,
         "person_id": lambda: message.person_id,
         "scene_id": lambda: message.scene.scene_id,
+        "query_id": lambda: message.query_id,
     }
     assert it.key == of_message[flow.TOPICS[it.topic].key]()
 
@@ -138,6 +139,9 @@ _IDS_KEYS_AND_DIGESTS = {
     "message",  # of an error: English, without names or text of the user
     "key", "value",  # entries of counts and labels
     "consumer", "source_topic",
+    "query_id", "scene_id",
+    "query_hash",  # keyed: neither a list of likely queries nor another tenant's events tell the text
+    "inputs", "ranking",  # names of ours
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import pytest
 from google.protobuf.message import Message
 
 from contracts import flow
+from contracts.catalog import QUERIES_KEPT_MS
 from heimdex.common.v1 import common_pb2
 from heimdex.events.v1 import artifact_pb2, context_pb2, events_pb2
 
@@ -100,11 +101,18 @@ def test_a_topic_is_well_named_and_kept_as_long_as_it_says(topic: flow.Topic) ->
     assert topic.partitions == 0, "every topic keyed by a video has the common partition count"
     compacted = topic.cleanup is flow.Cleanup.COMPACT
     assert (topic.retention_ms == -1) is compacted
-    assert topic.retention_ms <= 7 * flow.DAY_MS
+    assert topic.retention_ms <= (flow.ANALYSED_MS if topic.readers == "analysts" else 7 * flow.DAY_MS)
 
 
 def test_only_scene_facts_are_kept_for_ever() -> None:
     assert [t.name for t in flow.TOPICS.values() if t.cleanup is flow.Cleanup.COMPACT] == ["heimdex-scene-v1"]
+
+
+def test_what_people_searched_for_is_for_analysts_alone_and_kept_as_long_as_its_texts() -> None:
+    analysed = {t.name for t in flow.TOPICS.values() if t.retention_ms == flow.ANALYSED_MS}
+    assert analysed == {"heimdex-search-performed-v1", "heimdex-search-feedback-v1"}
+    assert not analysed & {name for control in flow.CONTROL.values() for name in control.takes}
+    assert flow.ANALYSED_MS == QUERIES_KEPT_MS
 
 
 def test_names_of_topics_are_unique() -> None:

@@ -15,7 +15,7 @@ from adapters.text.batched import BatchedText
 from adapters.text.memory import MemoryText
 from contracts.errors import DependencyUnavailable
 from contracts.ids import row_id
-from contracts.ports import TextHit, TextIndex, TextQuery, TextRow
+from contracts.ports import Scope, Suggested, TextHit, TextIndex, TextQuery, TextRow
 
 MEMORY = "memory"
 BATCHED = "batched"
@@ -68,8 +68,8 @@ async def shelf(request: pytest.FixtureRequest) -> AsyncIterator[Shelf]:
 
 
 def row(scene: str, transcript: str = "", *, revision: int = 1, **of: Any) -> TextRow:
-    where = {"tenant_id": "acme", "video_id": "vid_1"} | of
-    return TextRow(row_id(scene, revision), scene_id=scene, revision=revision, start_ms=0, end_ms=1000,
+    where: dict[str, Any] = {"tenant_id": "acme", "video_id": "vid_1", "start_ms": 0, **of}
+    return TextRow(row_id(scene, revision), scene_id=scene, revision=revision, end_ms=10**9,
                    transcript=transcript, **where)  # fmt: skip
 
 
@@ -225,8 +225,14 @@ async def test_a_tenant_sees_its_own_rows_only(shelf: Shelf) -> None:
 
 async def test_only_the_videos_asked_for(shelf: Shelf) -> None:
     await shelf.fill(*(row(f"scene{n}", "고양이", video_id=f"vid_{n}") for n in range(4)))
-    found = [hit.row_id for hit in await shelf.ask("고양이", video_ids=("vid_1", "vid_3"))]
+    found = [hit.row_id for hit in await shelf.ask("고양이", scope=Scope(("vid_1", "vid_3")))]
     assert sorted(found) == ["scene1:1", "scene3:1"]
+
+
+async def test_every_row_tells_its_video(shelf: Shelf) -> None:
+    seen = row("seen", "", video_id="vid_2", tags=("cat",), tag_names=("고양이",))
+    await shelf.fill(row("said", "고양이", video_id="vid_1"), seen)
+    assert {hit.row_id: hit.video_id for hit in await shelf.ask("고양이")} == {"said:1": "vid_1", "seen:1": "vid_2"}
 
 
 async def test_queries_are_answered_in_their_order(shelf: Shelf) -> None:
@@ -366,3 +372,189 @@ async def test_nothing_is_marked_for_nothing(shelf: Shelf) -> None:
     await shelf.fill()
     assert await shelf.marked("", "고양이") == [[]]
     assert await shelf.marked("고양이") == []
+
+
+# ------------------------------------------------------------------------------------------------- suggestions
+
+
+async def suggested(shelf: Shelf, *begun: str, tenant_id: str = "acme", limit: int = 10) -> list[list[Suggested]]:
+    return [list(words) for words in await shelf.index.suggest(shelf.name, tenant_id, begun, limit=limit)]
+
+
+async def words(shelf: Shelf, begun: str, **of: Any) -> list[str]:
+    (found,) = await suggested(shelf, begun, **of)
+    return [word.text for word in found]
+
+
+@pytest.mark.parametrize(
+    "begun", ["ㄱㅊㅉㄱ", "ㄱㅊ", "ㄱ", "김", "김ㅊ", "김칮", "김치ㅉ", "김치찌", "김치찌개", "김 치찌"]
+)
+async def test_a_word_is_suggested_at_every_step_of_typing(shelf: Shelf, begun: str) -> None:
+    await shelf.fill(row("stew", "김치찌개"), row("bus", "버스"))
+    assert "김치찌개" in await words(shelf, begun)
+    assert "버스" not in await words(shelf, begun)
+
+
+@pytest.mark.parametrize(
+    "begun", ["김치찌개가", "ㄲㅊ", "치찌", "김치찍ㄱ", "ㄱㅊㅉㄱㄱ", ".*", "김치.*", "(", "|", "\\", "<1-9>", "~"]
+)
+async def test_what_nothing_goes_on_as_suggests_nothing(shelf: Shelf, begun: str) -> None:
+    await shelf.fill(row("stew", "김치찌개"))
+    assert await words(shelf, begun) == []
+
+
+async def test_words_of_most_scenes_come_first(shelf: Shelf) -> None:
+    await shelf.fill(*(row(f"scene{n}", "사과 사과 사람" if n else "사과") for n in range(3)))
+    assert await suggested(shelf, "사", "바") == [[Suggested("사과", False, 3), Suggested("사람", False, 2)], []]
+    assert await words(shelf, "사", limit=1) == ["사과"]
+
+
+async def test_names_of_tags_are_suggested_in_every_language(shelf: Shelf) -> None:
+    await shelf.fill(
+        row("one", "얼굴", tags=("happy",), tag_names=("웃는 얼굴", "Smile")),
+        row("two", "", tags=("great_white_shark",)),
+    )
+    assert await suggested(shelf, "웃는 어", "ㅇㄴㅇㄱ", "smi", "GREAT W") == [
+        [Suggested("웃는 얼굴", True, 1)],
+        [Suggested("웃는 얼굴", True, 1)],
+        [Suggested("Smile", True, 1)],
+        [Suggested("great white shark", True, 1)],
+    ]
+
+
+async def test_a_word_in_several_cases_is_one(shelf: Shelf) -> None:
+    await shelf.fill(row("one", "GDP gdp"), row("two", "GDP"), row("three", "gdp"))
+    ((found,),) = await suggested(shelf, "Gd")
+    assert (found.text.casefold(), found.scenes) == ("gdp", 3)
+
+
+async def test_only_the_words_of_the_own_tenant_are_suggested(shelf: Shelf) -> None:
+    await shelf.fill(
+        row("mine", "사과"), row("theirs", "사람 사과", tenant_id="other", tags=("cat",), tag_names=("사자",))
+    )
+    assert await suggested(shelf, "사") == [[Suggested("사과", False, 1)]]
+    assert await words(shelf, "사", tenant_id="nobody") == []
+
+
+async def test_the_words_of_a_deleted_video_vanish(shelf: Shelf) -> None:
+    await shelf.fill(row("gone", "사과 사람"), row("kept", "사과", video_id="vid_2"))
+    await shelf.index.delete_video(shelf.name, "acme", "vid_1")
+    await shelf.index.refresh(shelf.name)
+    assert await suggested(shelf, "사") == [[Suggested("사과", False, 1)]]
+
+
+async def test_what_nobody_has_made_suggests_nothing(shelf: Shelf) -> None:
+    assert await suggested(shelf, "사", "바") == [[], []]
+
+
+async def test_whatever_is_typed_is_only_a_beginning(shelf: Shelf) -> None:
+    await shelf.fill(row("scene", "강아지"))
+    assert await suggested(shelf, *(text for text in HARMLESS if text.strip())) == [
+        [] for text in HARMLESS if text.strip()
+    ]
+
+
+# ------------------------------------------------------------------------------------------------- filters
+
+
+async def test_a_thousand_videos_can_be_asked_for(shelf: Shelf) -> None:
+    await shelf.fill(row("in", "고양이", video_id=f"vid_{999:026d}"), row("out", "고양이", video_id=f"vid_{1000:026d}"))
+    assert await shelf.said("고양이", scope=Scope(tuple(f"vid_{n:026d}" for n in range(1000)))) == ["in:1"]
+
+
+@pytest.mark.parametrize(
+    ("scope", "found"),
+    [
+        (Scope(start_from_ms=2000), ["scene2:1", "scene3:1"]),
+        (Scope(start_to_ms=2000), ["scene0:1", "scene1:1"]),
+        (Scope(("vid_0",), 1000, 3000), ["scene2:1"]),
+        (Scope(start_from_ms=3001), []),
+    ],
+)
+async def test_only_scenes_that_begin_within_the_offsets(shelf: Shelf, scope: Scope, found: list[str]) -> None:
+    for n in range(4):
+        where: dict[str, Any] = {"video_id": f"vid_{n % 2}", "start_ms": n * 1000, "tag_names": ("고양이",)}
+        await shelf.fill(row(f"scene{n}", "고양이", **where))
+    assert sorted(await shelf.said("고양이", scope=scope)) == found
+    assert sorted(hit.row_id for hit in await shelf.ask("고양이", scope=scope) if hit.tag_score > 0) == found
+
+
+SHOWN = (
+    row("said", "고양이가 잔다", tags=("sofa",), tag_names=("소파",)),
+    row("both", "고양이가 잔다", tags=("cat", "sofa"), tag_names=("고양이", "소파")),
+    row("seen", "안녕하세요", tags=("cat", "sofa"), tag_names=("고양이", "소파")),
+    row("silent", "", tags=("sofa", "cat"), tag_names=("소파", "고양이")),
+    row("theirs", "고양이가 잔다", tenant_id="other", tags=("cat", "sofa")),
+)
+
+
+async def test_every_tag_must_be_there_and_no_word_need_be(shelf: Shelf) -> None:
+    await shelf.fill(*SHOWN)
+    hits = {hit.row_id: hit for hit in await shelf.ask("잔다", tags=("cat", "sofa"))}
+    assert hits.keys() == {"both:1", "seen:1", "silent:1"}
+    assert hits["both:1"].bm25 > 0.0
+    assert [(hits[row].bm25, hits[row].coverage) for row in ("seen:1", "silent:1")] == [(0.0, 0.0), (0.0, 0.0)]
+    assert {hit.video_id for hit in hits.values()} == {"vid_1"}
+    assert await shelf.ask("잔다", tags=("cat", "dog")) == []
+
+
+async def test_tags_alone_are_asked_for(shelf: Shelf) -> None:
+    assert await shelf.ask("", tags=("cat",)) == []
+    await shelf.fill(*SHOWN)
+    assert sorted(hit.row_id for hit in await shelf.ask("", tags=("cat",))) == ["both:1", "seen:1", "silent:1"]
+    assert len(await shelf.ask("", tags=("cat",), limit=2)) == 2
+
+
+async def test_tags_are_ids_not_names(shelf: Shelf) -> None:
+    await shelf.fill(*SHOWN)
+    assert await shelf.ask("", tags=("고양이",)) == []
+
+
+async def test_a_phrase_is_looked_for_among_rows_with_the_tags(shelf: Shelf) -> None:
+    await shelf.fill(*SHOWN)
+    hits = await shelf.ask("", "고양이가 잔다", tags=("cat",))
+    assert [hit.row_id for hit in hits] == ["both:1"]
+
+
+HELD = (
+    row("cat", "하얀 고양이가 창문을 봅니다"),
+    row("mug", "안녕하세요", tags=("coffee_mug",), tag_names=("머그잔",)),
+    row("dog", "검은 강아지가 공원을 달립니다", video_id="vid_2"),
+    row("none", ""),
+    row("theirs", "하얀 고양이가 창문을 봅니다", tenant_id="other"),
+)
+
+
+@pytest.mark.parametrize(
+    ("texts", "found"),
+    [
+        (("고양이",), {"cat:1"}),
+        (("고양이는", "강아지"), {"cat:1", "dog:1"}),
+        (("하얀 고양이",), {"cat:1"}),
+        (("고양이 하얀",), set()),
+        (("하얀 강아지",), set()),
+        (("머그잔",), {"mug:1"}),
+        (("coffee mug",), {"mug:1"}),
+        (("coffee", "망원경"), {"mug:1"}),
+        (("망원경",), set()),
+        ((), set()),
+    ],
+)
+async def test_rows_that_hold_a_text_are_told(shelf: Shelf, texts: tuple[str, ...], found: set[str]) -> None:
+    await shelf.fill(*HELD)
+    rows = [held.row_id for held in HELD]
+    assert await shelf.index.holding(shelf.name, "acme", rows, texts) == found
+    assert await shelf.index.holding(shelf.name, "acme", ["none:1", "unknown:1"], texts) == frozenset()
+    assert await shelf.index.holding(shelf.name, "acme", [], texts) == frozenset()
+
+
+async def test_rows_hold_exactly_the_phrases_that_a_search_finds(shelf: Shelf) -> None:
+    await shelf.fill(*SPOKEN)
+    rows = [spoken.row_id for spoken in SPOKEN]
+    for phrase in ("점심 메뉴", "메뉴 점심", "오늘 점심 메뉴", "우리가 모두"):
+        found = {hit.row_id for hit in await shelf.ask("", phrase)}
+        assert await shelf.index.holding(shelf.name, "acme", rows, [phrase]) == found
+
+
+async def test_nobody_holds_anything_in_an_index_that_is_not_there(shelf: Shelf) -> None:
+    assert await shelf.index.holding(shelf.name, "acme", ["cat:1"], ["고양이"]) == frozenset()

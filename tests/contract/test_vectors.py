@@ -14,7 +14,7 @@ from adapters.vectors.batched import BatchedVectors
 from adapters.vectors.memory import MemoryVectors
 from contracts.errors import DependencyUnavailable, PreconditionFailed
 from contracts.ids import row_id
-from contracts.ports import Float32, VectorIndex, VectorRow
+from contracts.ports import EVERYWHERE, Float32, Scope, VectorIndex, VectorRow
 
 DIM = 16
 
@@ -35,10 +35,8 @@ class Space:
         await self.index.upsert(self.name, rows)
         await self.index.flush(self.name)
 
-    async def found(
-        self, tenant_id: str, vector: Float32, *, limit: int = 10, video_ids: tuple[str, ...] = ()
-    ) -> list[str]:
-        (hits,) = await self.index.search(self.name, tenant_id, vector[None, :], limit=limit, video_ids=video_ids)
+    async def found(self, tenant_id: str, vector: Float32, *, limit: int = 10, scope: Scope = EVERYWHERE) -> list[str]:
+        (hits,) = await self.index.search(self.name, tenant_id, vector[None, :], limit=limit, scope=scope)
         return [hit.row_id for hit in hits]
 
 
@@ -68,8 +66,10 @@ def toward(*weights: float) -> Float32:
     return vector / np.float32(np.linalg.norm(vector))
 
 
-def row(scene: str, vector: Float32, *, tenant: str = "acme", video: str = "vid_1", revision: int = 1) -> VectorRow:
-    return VectorRow(row_id(scene, revision), tenant, video, scene, revision, 0, 1000, vector)
+def row(
+    scene: str, vector: Float32, *, tenant: str = "acme", video: str = "vid_1", revision: int = 1, start_ms: int = 0
+) -> VectorRow:
+    return VectorRow(row_id(scene, revision), tenant, video, scene, revision, start_ms, start_ms + 1000, vector)
 
 
 async def test_nearest_first_with_their_cosines(space: Space) -> None:
@@ -77,6 +77,15 @@ async def test_nearest_first_with_their_cosines(space: Space) -> None:
     (hits,) = await space.index.search(space.name, "acme", toward(1)[None, :], limit=10)
     assert [hit.row_id for hit in hits] == ["near:1", "between:1", "far:1"]
     assert [hit.score for hit in hits] == pytest.approx([1.0, 0.5**0.5, 0.0], abs=1e-5)
+
+
+async def test_every_row_tells_its_video(space: Space) -> None:
+    await space.fill(*(row(f"scene{n}", toward(1, n), video=f"vid_{n % 2}") for n in range(3)))
+    lists = await space.index.search(space.name, "acme", np.stack([toward(1), toward(1)]), limit=3)
+    for hits in lists:
+        assert [(hit.row_id, hit.video_id) for hit in hits] == [
+            ("scene0:1", "vid_0"), ("scene1:1", "vid_1"), ("scene2:1", "vid_0"),
+        ]  # fmt: skip
 
 
 async def test_opposite_vectors_have_minus_one(space: Space) -> None:
@@ -122,8 +131,38 @@ async def test_a_tenant_sees_its_own_rows_only(space: Space) -> None:
 
 async def test_only_the_videos_asked_for(space: Space) -> None:
     await space.fill(*(row(f"scene{n}", toward(1), video=f"vid_{n}") for n in range(4)))
-    assert sorted(await space.found("acme", toward(1), video_ids=("vid_1", "vid_3"))) == ["scene1:1", "scene3:1"]
-    assert await space.found("acme", toward(1), video_ids=("vid_9",)) == []
+    assert sorted(await space.found("acme", toward(1), scope=Scope(("vid_1", "vid_3")))) == ["scene1:1", "scene3:1"]
+    assert await space.found("acme", toward(1), scope=Scope(("vid_9",))) == []
+
+
+@pytest.mark.parametrize(
+    ("scope", "found"),
+    [
+        (Scope(start_from_ms=2000), ["scene2:1", "scene3:1"]),
+        (Scope(start_to_ms=2000), ["scene0:1", "scene1:1"]),
+        (Scope(start_from_ms=1000, start_to_ms=3000), ["scene1:1", "scene2:1"]),
+        (Scope(("vid_1",), 1000, 3000), ["scene1:1"]),
+        (Scope(start_from_ms=3001), []),
+        (Scope(start_from_ms=0, start_to_ms=10**15), ["scene0:1", "scene1:1", "scene2:1", "scene3:1"]),
+    ],
+)
+async def test_only_scenes_that_begin_within_the_offsets(space: Space, scope: Scope, found: list[str]) -> None:
+    await space.fill(*(row(f"scene{n}", toward(1, n), video=f"vid_{n % 2}", start_ms=n * 1000) for n in range(4)))
+    assert await space.found("acme", toward(1), scope=scope) == found
+
+
+async def test_a_thousand_videos_can_be_asked_for(space: Space) -> None:
+    videos = [f"vid_{n:026d}" for n in range(1100)]
+    await space.fill(*(row(f"scene{n}", toward(1, n), video=video) for n, video in enumerate(videos)))
+    found = await space.found("acme", toward(1), scope=Scope(tuple(videos[100:])), limit=2)
+    assert found == ["scene100:1", "scene101:1"]
+
+
+async def test_callers_of_several_scopes_get_their_own_answers(space: Space) -> None:
+    await space.fill(*(row(f"scene{n}", toward(1), start_ms=n * 1000) for n in range(8)))
+    scopes = [Scope(start_from_ms=n * 1000, start_to_ms=(n + 1) * 1000) for n in range(8)]
+    found = await asyncio.gather(*(space.found("acme", toward(1), scope=scope) for scope in scopes))
+    assert found == [[f"scene{n}:1"] for n in range(8)]
 
 
 async def test_a_filter_misses_nothing(space: Space) -> None:
@@ -132,7 +171,7 @@ async def test_a_filter_misses_nothing(space: Space) -> None:
     noise /= np.linalg.norm(noise, axis=1, keepdims=True)
     rows = [row(f"scene{n}", vector, video=f"vid_{n // 15}") for n, vector in enumerate(noise)]
     await space.fill(*rows)
-    found = await space.found("acme", toward(1), limit=50, video_ids=("vid_42",))
+    found = await space.found("acme", toward(1), limit=50, scope=Scope(("vid_42",)))
     assert sorted(found) == sorted(r.row_id for r in rows if r.video_id == "vid_42")
     best = np.argsort(-(noise @ toward(1)))[:20]
     assert await space.found("acme", toward(1), limit=20) == [rows[n].row_id for n in best]
@@ -157,6 +196,26 @@ async def test_similarities_of_known_rows(space: Space) -> None:
     known = await space.index.similarities(space.name, "acme", toward(1), ["near:1", "far:1", "unknown:1"])
     assert known == pytest.approx({"near:1": 1.0, "far:1": 0.0}, abs=1e-5)
     assert await space.index.similarities(space.name, "acme", toward(1), []) == {}
+
+
+async def test_vectors_of_known_rows_have_length_one(space: Space) -> None:
+    await space.fill(row("one", toward(1, 1)), row("long", toward(0, 1) * 3), row("theirs", toward(1), tenant="other"))
+    known = await space.index.vectors(space.name, "acme", ["long:1", "one:1", "theirs:1", "unknown:1"])
+    assert known.keys() == {"one:1", "long:1"}
+    assert known["one:1"] == pytest.approx(toward(1, 1), abs=1e-6)
+    assert known["long:1"] == pytest.approx(toward(0, 1), abs=1e-6)
+    assert {vector.dtype for vector in known.values()} == {np.dtype(np.float32)}
+    assert await space.index.vectors(space.name, "acme", []) == {}
+    await space.index.delete(space.name, "acme", ["one:1"])
+    assert await space.index.vectors(space.name, "acme", ["one:1"]) == {}
+
+
+async def test_vectors_of_more_rows_than_one_call_reads(space: Space) -> None:
+    rows = [row(f"scene{n}", toward(1, n)) for n in range(501)]
+    await space.fill(*rows)
+    known = await space.index.vectors(space.name, "acme", [r.row_id for r in rows])
+    assert len(known) == 501
+    assert known["scene500:1"] == pytest.approx(toward(1, 500), abs=1e-6)
 
 
 async def test_deleted_rows_are_gone_at_once(space: Space) -> None:
@@ -196,6 +255,7 @@ async def test_a_deleted_row_may_come_back(space: Space) -> None:
 async def test_what_nobody_has_made_is_empty(space: Space) -> None:
     assert list(await space.index.search(space.name, "acme", np.stack([toward(1)] * 2), limit=3)) == [[], []]
     assert await space.index.similarities(space.name, "acme", toward(1), ["scene:1"]) == {}
+    assert await space.index.vectors(space.name, "acme", ["scene:1"]) == {}
     assert await space.index.count(space.name, "acme") == 0
     assert await space.index.count(space.name, "acme", "vid_1") == 0
     await space.index.delete(space.name, "acme", ["scene:1"])
@@ -236,8 +296,8 @@ async def test_no_rows_are_no_error(space: Space) -> None:
 @pytest.mark.parametrize("name", ['a"b', "a\\", 'a\\" or tenant_id != "', "a\nb\tc\r", "에어팟 😀", "'", "%", "{a}"])
 async def test_ids_are_only_ids(space: Space, name: str) -> None:
     await space.fill(row(name, toward(1), video=name), row("other", toward(1), tenant="other", video="vid_2"))
-    assert await space.found("acme", toward(1), video_ids=(name,)) == [f"{name}:1"]
-    assert await space.found("acme", toward(1), video_ids=(f'{name}" or tenant_id == "other',)) == []
+    assert await space.found("acme", toward(1), scope=Scope((name,))) == [f"{name}:1"]
+    assert await space.found("acme", toward(1), scope=Scope((f'{name}" or tenant_id == "other',))) == []
     assert await space.index.similarities(space.name, "acme", toward(1), [f"{name}:1"]) == pytest.approx(
         {f"{name}:1": 1.0}
     )

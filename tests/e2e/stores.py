@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tests.stack import Stack
+
+if TYPE_CHECKING:
+    from aiokafka import ConsumerRecord
 
 
 def leftovers(stack: Stack, tenant: str, video_id: str) -> dict[str, int]:
@@ -51,24 +55,30 @@ async def _leftovers(stack: Stack, tenant: str, video_id: str) -> dict[str, int]
 
 def tombstones(stack: Stack, scene_ids: Sequence[str]) -> set[str]:
     """Return which scenes have a tombstone as the last record of their key on the scene topic."""
-    return asyncio.run(_tombstones(stack, scene_ids))
+    last = {(record.key or b"").decode(): record.value for record in asyncio.run(_records(stack, "heimdex-scene-v1"))}
+    return {scene for scene in scene_ids if scene in last and last[scene] is None}
 
 
-async def _tombstones(stack: Stack, scene_ids: Sequence[str]) -> set[str]:
+def told(stack: Stack, topic: str, tenant: str) -> list[bytes]:
+    """Return what a topic says of a tenant; a key's in order."""
+    records = asyncio.run(_records(stack, topic))
+    return [record.value for record in records if dict(record.headers)["ce_tenantid"] == tenant.encode()]
+
+
+async def _records(stack: Stack, topic: str) -> list[ConsumerRecord]:
     from aiokafka import AIOKafkaConsumer
 
     consumer = AIOKafkaConsumer(
-        "heimdex-scene-v1", bootstrap_servers=stack.environment()["HEIMDEX_KAFKA"], auto_offset_reset="earliest"
+        topic, bootstrap_servers=stack.environment()["HEIMDEX_KAFKA"], auto_offset_reset="earliest"
     )
     await consumer.start()
-    last: dict[str, bytes | None] = {}
+    read: list[ConsumerRecord] = []
     try:
         ends = await consumer.end_offsets(consumer.assignment())
         for partition, end in ends.items():
             while await consumer.position(partition) < end:
                 for records in (await consumer.getmany(partition, timeout_ms=500)).values():
-                    for record in records:
-                        last[(record.key or b"").decode()] = record.value
+                    read += records
     finally:
         await consumer.stop()
-    return {scene for scene in scene_ids if scene in last and last[scene] is None}
+    return read

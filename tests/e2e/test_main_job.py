@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,30 @@ def test_person(library: Library) -> None:
     filtered = search(library.client, "", person_ids=[library.person_id])
     assert filtered.hits
     assert all(library.person_id in [p.person_id for p in h.scene.people] for h in filtered.hits)
+
+
+def test_filters_hold_whatever_found_a_scene(library: Library) -> None:
+    client, cat = library.client, library.scene_at(7)
+    story = {"video_ids": [library.story.video_id], "include_weak": True}
+
+    def scenes(query: str, **options: object) -> list[search_pb2.SceneHit]:
+        done = search(client, query, **options)
+        return [*done.hits, *done.weak_hits]
+
+    assert cat in [hit.scene.scene_id for hit in scenes("고양이", **story)]
+    assert [hit.scene.scene_id for hit in scenes("고양이", **story, offset_from_s=6.5, offset_to_s=9)] == []
+    assert [hit.scene.scene_id for hit in scenes("고양이", **story, offset_from_s=5.5, offset_to_s=9)] == [cat]
+    tagged = scenes("", tags=["cat"])
+    assert cat in [hit.scene.scene_id for hit in tagged]
+    assert all("cat" in [tag.tag for tag in hit.scene.tags] for hit in tagged)
+    assert cat not in [hit.scene.scene_id for hit in scenes("고양이 -cat", include_weak=True)]
+    assert library.scene_at(2) not in [hit.scene.scene_id for hit in scenes("moon -spacecraft", **story)]
+    others = scenes("웃는 얼굴", **story, excluded_person_ids=[library.person_id])
+    assert not any(hit.scene.people for hit in others)
+    assert scenes("고양이", languages=[library.story.language])
+    assert scenes("고양이", languages=["cy"], include_weak=True) == []
+    assert scenes("고양이", uploaded_to=datetime(2020, 1, 1, tzinfo=UTC), include_weak=True) == []
+    assert cat in [hit.scene.scene_id for hit in scenes("rhdiddl")]
 
 
 def test_affect(library: Library) -> None:

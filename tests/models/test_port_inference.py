@@ -1,4 +1,4 @@
-"""Conformance of QueryEncoder and PhotoReader on every profile: `python -m adapters.inference` as a process."""
+"""Conformance of QueryEncoder, PhotoReader and ImageEncoder on every profile: the inference process itself."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ import pytest
 import pytest_asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from adapters.inference.client import GrpcPhotoReader, GrpcQueryEncoder, channel
+from adapters.inference.client import GrpcImageEncoder, GrpcPhotoReader, GrpcQueryEncoder, channel
 from adapters.models import profiles
 from adapters.models.faces.fake import draw_face
 from adapters.models.settings import ModelSettings
@@ -43,6 +43,7 @@ class Running:
     connection: grpc.aio.Channel
     queries: GrpcQueryEncoder
     photos: GrpcPhotoReader
+    images: GrpcImageEncoder
 
     def status(self, page: str) -> int:
         """Return the status of an ops page; 0 when nobody listens."""
@@ -101,7 +102,8 @@ async def _running(subject: Subject, log: Path) -> AsyncIterator[Running]:
     )
     photos = GrpcPhotoReader(connection, faces_version=versions["faces"], timeout_s=60)
     try:
-        yield Running(process, f"http://127.0.0.1:{ops_port}", log, connection, queries, photos)
+        images = GrpcImageEncoder(connection, timeout_s=60)
+        yield Running(process, f"http://127.0.0.1:{ops_port}", log, connection, queries, photos, images)
     finally:
         await queries.close()
         await connection.close()
@@ -152,9 +154,39 @@ async def test_photos_are_read_as_in_this_process(running: Running, subject: Sub
 
 
 @pytest.mark.asyncio(loop_scope="module")
+async def test_pictures_are_encoded_as_in_this_process(running: Running, subject: Subject, picture: UInt8) -> None:
+    _, body = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    encoder = profiles.vision_encoder(subject.profile, subject.settings)
+    vector = await running.images.encode_image(body.tobytes(), version=encoder.version)
+    (expected,), _ = encoder.encode_images([picture])
+    assert vector == pytest.approx(expected, abs=1e-4)
+    with pytest.raises(ModelUnavailable):
+        await running.images.encode_image(body.tobytes(), version="other")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_photo_of_a_cat_is_nearest_to_another_of_it(
+    running: Running, subject: Subject, photo: Callable[[str], UInt8]
+) -> None:
+    if subject.profile != "small":
+        return
+    encoder = profiles.vision_encoder(subject.profile, subject.settings)
+    names = ["coffee", "chelsea", "camera", "motorcycle_left", "astronaut", "grass"]
+    library, _ = encoder.encode_images([photo(name) for name in names])
+    seen = photo("chelsea")[20:250, 380:60:-1]  # a part of it, the other way round, and worse
+    _, body = cv2.imencode(".jpg", cv2.cvtColor(seen, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 40])
+    cosines = library @ await running.images.encode_image(body.tobytes(), version=encoder.version)
+    assert names[int(cosines.argmax())] == "chelsea"
+    assert cosines.max() > 0.9
+    assert np.sort(cosines)[-2] < 0.5
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_no_photo_is_the_callers_fault(running: Running) -> None:
     with pytest.raises(InvalidRequest):
         await running.photos.faces(b"no image")
+    with pytest.raises(InvalidRequest):
+        await running.images.encode_image(b"no image", version="any")
 
 
 @pytest.mark.asyncio(loop_scope="module")

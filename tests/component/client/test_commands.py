@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pytest
 from rich.cells import cell_len
@@ -19,8 +20,12 @@ from structlog.testing import capture_logs
 
 from contracts import flow
 from contracts.catalog import StageRun, StageUpdate
-from contracts.ids import row_id
+from contracts.codec import decode
+from contracts.ids import new_id, row_id
+from contracts.ports import Scope
 from heimdex.cli import main
+from heimdex.events.v1.events_pb2 import SearchFeedback
+from heimdex.search.v1 import search_service_pb2 as search_pb2
 from tests.component.gateway.door import Door, scene_row, until
 from tests.component.gateway.test_people import RED, photo
 from tests.unit.search.fakes import said
@@ -99,6 +104,79 @@ async def test_search_for_people_shows_hits_with_their_reasons(door: Door, run: 
     assert "2 hits in" in ended.out
 
 
+async def test_scenes_like_another_are_shown_as_those_of_a_search(door: Door, run: Run) -> None:
+    one, *_ = await door.index(b"one", "고양이가 잔다")
+    two, *_ = await door.index(b"two", "고양이가 존다", file_name="two.mp4")
+    door.stores.dense.cosines = {row_id(row.scene_id, row.revision): 0.5 for row in (one, two)}
+    door.stores.dense.videos = {row_id(row.scene_id, row.revision): row.video_id for row in (one, two)}
+    hit, summary = (await run("similar", one.scene_id, "--limit", "1", "--json")).json
+    assert (hit["scene_id"], hit["transcript"]) == (two.scene_id, "고양이가 존다")
+    assert (summary["type"], summary["total_hits"]) == ("summary", 1)
+    shown = await run("similar", one.scene_id)
+    assert (shown.code, "고양이가 존다" in shown.out, "1 hit in" in shown.out) == (0, True, True)
+    assert (await run("similar", "scn_00000000000000000000000000")).code == 3
+    assert (await run("similar", one.scene_id, "--limit", "201")).code == 2
+
+
+async def test_what_an_answer_is_can_be_chosen(door: Door, run: Run) -> None:
+    await library(door)
+    options = ("--group-by", "video", "--max-per-video", "1", "--fusion", "rrf", "--weights", "text=0.5, vision=0")
+    hit, summary = (await run("search", "고양이", *options, "--facets", "tags,videos", "--json")).json
+    assert hit["contributions"]["vision"] == 0.0  # type: ignore[index]
+    assert (summary["total_hits"], summary["total_is_lower_bound"]) == (1, False)
+    assert str(summary["query_id"]).startswith("qry_")
+    assert summary["facets"] == {
+        "tags": [{"value": "cat", "label": "고양이", "count": 1}],
+        "videos": [{"value": hit["video_id"], "label": "film.mp4", "count": 1}],
+    }
+    assert summary["parsed"] == {
+        "words": "고양이", "meaning": "고양이", "phrases": [], "excluded": [], "people": [], "read_as": "",
+    }  # fmt: skip
+    assert set(summary["timings_s"]) == {"lexical", "dense", "vision", "tags"}  # type: ignore[call-overload]
+    assert "tags: 고양이 2" in (await run("search", "고양이", "--facets", "tags")).out
+
+
+async def test_a_search_is_narrowed(door: Door, run: Run) -> None:
+    video_id = await library(door)
+    narrow = ("--tag", "cat", "--language", "ko", "--uploaded-from", "2020-01-01", "--from", "0.5", "--to", "60")
+    ended = await run("search", "고양이 -개", *narrow, "--json")
+    assert ended.code == 0, ended.err
+    asked = door.stores.text.queries[-1]
+    assert (asked.text, asked.tags, asked.scope) == ("고양이", ("cat",), Scope((video_id,), 500, 60_000))
+    assert ended.json[-1]["parsed"]["excluded"] == ["개"]  # type: ignore[index]
+    assert (await run("search", "고양이", "--uploaded-to", "2020-01-01", "--json")).json[-1]["total_hits"] == 0
+    assert (await run("search", "고양이", "--uploaded-to", "yesterday")).code == 2
+    assert (await run("search", "고양이", "--from", "5", "--to", "4")).code == 2
+    assert (await run("search", "고양이", "--not-person", "nobody")).code == 3
+
+
+async def test_the_nearest_there_is_comes_apart(door: Door, run: Run) -> None:
+    await library(door)
+    door.stores.text.hits = []
+    door.stores.dense.cosines = dict.fromkeys(door.stores.dense.cosines, 0.12)
+    lines = (await run("search", "뷁쀍쒫", "--weak", "--json")).json
+    assert [line["type"] for line in lines] == ["weak", "weak", "summary"]
+    assert "nothing found; the nearest there is:" in (await run("search", "뷁쀍쒫", "--weak")).out
+    assert [line["type"] for line in (await run("search", "뷁쀍쒫", "--json")).json] == ["summary"]
+
+
+async def test_a_picture_is_searched_by_alone_and_beside_a_query(door: Door, run: Run, tmp_path: Path) -> None:
+    (scene,) = await door.index(b"film", "고양이가 잔다")
+    door.stores.vision.cosines = {row_id(scene.scene_id, scene.revision): 0.9}
+    picture = tmp_path / "사진.png"
+    picture.write_bytes(photo(RED))
+    for query in ((), ("고양이",)):
+        ended = await run("search", *query, "--image", picture, "--json")
+        assert ended.code == 0, ended.err
+        *hits, summary = ended.json
+        assert ([hit["scene_id"] for hit in hits], summary["total_hits"]) == ([scene.scene_id], 1)
+    text = tmp_path / "notes.txt"
+    text.write_text("no picture")
+    wrong = await run("search", "--image", text)
+    assert (wrong.code, "image_upload_id: is no readable" in wrong.err) == (2, True)
+    assert (await run("search", "--image", tmp_path / "absent.png")).code == 3
+
+
 async def test_nothing_found_is_no_failure(run: Run) -> None:
     ended = await run("search", "뷁", "--json")
     assert ended.code == 0
@@ -113,6 +191,13 @@ async def test_nothing_found_is_no_failure(run: Run) -> None:
         (("search", "고양이", "--limit", "-1"), 2),
         (("search", "고양이", "--limit", "1000000"), 2),
         (("search", "고양이", "--limit", "many"), 2),
+        (("search", "고양이", "--group-by", "tag"), 2),
+        (("search", "고양이", "--fusion", "best"), 2),
+        (("search", "고양이", "--max-per-video", "-1"), 2),
+        (("search", "고양이", "--weights", "text"), 2),
+        (("search", "고양이", "--weights", "dense=0.5"), 2),
+        (("search", "고양이", "--weights", "text=2"), 2),
+        (("search", "고양이", "--facets", "people,moods"), 2),
         (("search", "고양이", "--video", "no such film.mp4"), 3),
         (("search", "고양이", "--person", "아무개"), 3),
         (("scene", "scn_00000000000000000000000000"), 3),
@@ -164,6 +249,20 @@ async def test_scenes_of_a_video_by_its_name(run: Run, door: Door) -> None:
     one = await run("scene", str(ended.json[0]["scene_id"]))
     assert "고양이가 잔다" in one.out
     assert "keyframe: memory://" in one.out
+
+
+async def test_a_scene_is_shown_with_its_neighbours_and_what_plays_it(run: Run, door: Door) -> None:
+    rows = await door.index(b"film", "하나", "둘", "셋")
+    ended = await run("scene", rows[1].scene_id, "--neighbours", "1", "--media")
+    assert ended.code == 0, ended.err
+    assert f"before: [0:00.0–0:01.0] {rows[0].scene_id}  하나" in ended.out
+    assert f"after: [0:02.0–0:03.0] {rows[2].scene_id}  셋" in ended.out
+    assert "#t=1,2" in ended.out
+    scene, before, after, media = (await run("scene", rows[1].scene_id, "--neighbours", "5", "--media", "--json")).json
+    assert [line["type"] for line in (scene, before, after, media)] == ["scene", "neighbour", "neighbour", "media"]
+    assert (before["transcript"], after["transcript"]) == ("하나", "셋")
+    assert str(media["playback_url"]).endswith("#t=1,2")
+    assert (await run("scene", rows[1].scene_id, "--neighbours", "11")).code == 2
 
 
 async def validating(door: Door) -> str:
@@ -252,6 +351,17 @@ async def test_somebody_is_added_listed_and_removed(run: Run, door: Door, tmp_pa
     assert (await run("people", "--json")).out == ""
 
 
+async def test_what_is_being_typed_is_completed(run: Run, door: Door) -> None:
+    await door.index(b"film", "김치찌개", "김치찌개")
+    ended = await run("suggest", "ㄱㅊㅉ", "--json")
+    assert (ended.code, ended.json) == (0, [{"text": "김치찌개", "kind": "word", "scene_count": 2}])
+    shown = await run("suggest", unicodedata.normalize("NFD", "김치"))
+    assert shown.out.splitlines()[-1].split() == ["김치찌개", "word", "2"]
+    assert (await run("suggest", "비행기")).out == "nothing goes on like that\n"
+    assert (await run("suggest", "비행기", "--json")).out == ""
+    assert (await run("suggest", "비", "--limit", "21")).code == 2
+
+
 async def test_ctrl_c_says_how_to_go_on(run: Run, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     pressed = threading.Event()
 
@@ -263,3 +373,27 @@ async def test_ctrl_c_says_how_to_go_on(run: Run, door: Door, monkeypatch: pytes
     ended = await run("videos")
     await until(pressed.is_set)
     assert (ended.code, "run the same command again" in ended.err) == (130, True)
+
+
+async def test_feedback_goes_by_the_ids_that_a_search_has_printed(door: Door, run: Run) -> None:
+    await library(door)
+    hit, *_, summary = (await run("search", "고양이", "--json")).json
+    query_id, scene_id = str(summary["query_id"]), str(hit["scene_id"])
+    done = await run("feedback", query_id, "played", "--scene", scene_id, "--rank", "1")
+    assert (done.code, done.out) == (0, ""), done.err
+    assert (await run("feedback", query_id, "not-found")).code == 0
+    topic = "heimdex-search-feedback-v1"
+    told = [decode(row.record) for row in await door.catalog.pending() if row.record.topic == topic]
+    played, missing = (cast("SearchFeedback", event) for event in told)
+    assert (played.query_id, played.kind, played.scene_id, played.rank) == (
+        query_id, search_pb2.FEEDBACK_KIND_PLAYED, scene_id, 1,
+    )  # fmt: skip
+    assert (missing.kind, missing.scene_id) == (search_pb2.FEEDBACK_KIND_NOT_FOUND, "")
+
+
+async def test_feedback_that_cannot_be_is_one_line_and_its_exit_code(run: Run) -> None:
+    query_id = new_id("qry")
+    assert (await run("feedback", query_id, "liked")).code == 2
+    assert (await run("feedback", query_id, "opened")).code == 2
+    missing = await run("feedback", query_id, "opened", "--scene", new_id("scn"))
+    assert (missing.code, missing.err.count("\n")) == (3, 1)

@@ -13,7 +13,7 @@ import grpc
 import pytest
 
 from contracts.errors import DependencyUnavailable
-from contracts.ids import row_id
+from contracts.ids import new_id, row_id
 from heimdex.client import (
     AlreadyExists,
     AsyncClient,
@@ -239,3 +239,33 @@ async def test_the_blocking_client_does_the_same(door: Door, film: Path) -> None
     video_id, listed, codes = await asyncio.to_thread(work)
     assert listed == [video_id]
     assert codes == search_pb2.FRAME_KIND_DONE + video_pb2.VIDEO_STATE_VALIDATING
+
+
+async def test_a_picture_is_sent_once_and_pages_go_on_with_it(door: Door, client: AsyncClient, tmp_path: Path) -> None:
+    rows = await door.index(b"film", "하나", "둘", "셋")
+    door.stores.vision.cosines = {row_id(row.scene_id, row.revision): 0.9 for row in rows}
+    picture = tmp_path / "picture.png"
+    picture.write_bytes(photo(RED))
+    *_, first = [frame async for frame in client.search(image=picture, limit=2)]
+    token = first.next_page_token
+    *_, rest = [frame async for frame in client.search(image=picture, limit=2, page_token=token)]
+    assert [hit.rank for hit in (*first.hits, *rest.hits)] == [1, 2, 3]
+    sent = [each.key async for each in door.objects.list("t/team/u/")]
+    assert len(sent) == 1, "the second search found the upload of the first"
+
+
+async def test_feedback_is_told_with_a_request_id_of_its_own_unless_one_is_given(
+    client: AsyncClient, door: Door
+) -> None:
+    async def outbox() -> int:
+        return len(await door.catalog.pending())
+
+    query_id = new_id("qry")
+    for count in (1, 2):
+        await client.record_feedback(query_id, search_pb2.FEEDBACK_KIND_NOT_FOUND)
+        assert await outbox() == count
+    for _ in range(2):
+        await client.record_feedback(query_id, search_pb2.FEEDBACK_KIND_NOT_FOUND, request_id="r")
+        assert await outbox() == 3
+    with pytest.raises(NotFound):
+        await client.record_feedback(query_id, search_pb2.FEEDBACK_KIND_OPENED, scene_id=new_id("scn"), rank=1)

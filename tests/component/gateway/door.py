@@ -19,6 +19,7 @@ from typing import Any, cast
 import grpc
 import grpc.aio
 import jwt
+import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
@@ -30,17 +31,23 @@ from adapters.catalog.temporary import temporary_catalog
 from adapters.clock import SystemClock
 from adapters.inference.photo import decode
 from adapters.models.faces.fake import FakeFaceModel
+from adapters.models.vision.fake import FakeVisionEncoder
 from adapters.objects.memory import MemoryObjects
+from adapters.text.memory import MemoryText
 from contracts import flow, ids, plan
 from contracts.catalog import Generation, SceneRow, StageRun, StageUpdate
-from contracts.ports import Face, TextIndex, VectorIndex
+from contracts.ports import Face, Float32, TextIndex, TextRow, VectorIndex
 from gateway.completion import Completion
+from gateway.feedback import Feedback
 from gateway.pages import PageTokens
 from gateway.people_service import PeopleService
+from gateway.performed import PerformedSearches
+from gateway.pictures import Pictures
 from gateway.scene_service import SceneService
 from gateway.search_service import SearchService
 from gateway.searchers import Searchers
 from gateway.server import GatewayServer, Service, interceptors
+from gateway.suggestions import Suggestions
 from gateway.tokens import KeyFile, TokenVerifier
 from gateway.upload_service import UploadLimits, UploadService
 from gateway.video_service import VideoService
@@ -83,7 +90,9 @@ class Signer:
 
 
 class Photos:
-    """``contracts.ports.PhotoReader`` in this process: real decoding, fake faces; a test may take it away."""
+    """``contracts.ports.PhotoReader`` and ``ImageEncoder`` in this process: real decoding, fake models; a test may take
+    them away.
+    """
 
     def __init__(self) -> None:
         self.error: Exception | None = None
@@ -97,15 +106,24 @@ class Photos:
         height_px, width_px = pixels.shape[:2]
         return [(face, width_px, height_px) for face in FakeFaceModel().find(pixels)]
 
+    async def encode_image(self, image: bytes, *, version: str) -> Float32:
+        self.read += 1
+        if self.error is not None:
+            raise self.error
+        assert version == GENERATION.vision_model
+        (vector,), _ = FakeVisionEncoder().encode_images([decode(image)])
+        return np.asarray(vector)
+
 
 @dataclass
 class Stores:
-    """What search asks beside SQL."""
+    """What search asks beside SQL; ``words`` hold what is suggested of videos that were indexed."""
 
+    words: MemoryText = field(default_factory=MemoryText)
     text: FakeText = field(default_factory=FakeText)
     dense: FakeVectors = field(default_factory=FakeVectors)
     vision: FakeVectors = field(default_factory=FakeVectors)
-    encoder: FakeEncoder = field(default_factory=FakeEncoder)
+    encoder: FakeEncoder = field(default_factory=lambda: FakeEncoder(FakeVisionEncoder().dim))
 
 
 @dataclass
@@ -181,6 +199,8 @@ class Door:
         await self.catalog.apply_updates(ended, now_ms)
         rows = tuple(scene_row(tenant, video_id, index, text) for index, text in enumerate(said))
         await self.commit(rows, now_ms=now_ms)
+        await self.stores.words.ensure(GENERATION.text_index)
+        await self.stores.words.upsert(GENERATION.text_index, list(map(text_row, rows, said)))
         return rows
 
     async def commit(self, rows: Sequence[SceneRow], *, now_ms: int = 1) -> None:
@@ -208,6 +228,12 @@ def scene_row(tenant: str, video_id: str, index: int, text: str, *, revision: in
         line.end_offset.CopyFrom(scene.end_offset)
     row = SceneRow(scene_id, tenant, video_id, revision, index, start_ms, start_ms + 1000, b"")
     return replace(row, body=scene.SerializeToString(deterministic=True))
+
+
+def text_row(row: SceneRow, said: str) -> TextRow:
+    """Return a scene as commit writes it into the text index."""
+    of_row = (row.tenant_id, row.video_id, row.scene_id, row.revision, row.start_ms, row.end_ms)
+    return TextRow(ids.row_id(row.scene_id, row.revision), *of_row, said, ("cat",), ("고양이", "cat"))
 
 
 def create_request(body: bytes, **fields: Any) -> upload_pb2.CreateUploadRequest:
@@ -252,7 +278,12 @@ async def open_door(
         uploads = UploadService(catalog, objects, completion, clock, limits)
         videos = VideoService(catalog, objects, poller, pages, clock, heartbeat_s=heartbeat_s)
         scenes = SceneService(catalog, objects, pages, clock)
-        search = SearchService(Searchers(catalog, make, clock), objects, pages, clock)
+        suggestions = Suggestions(catalog, stores.words, clock)
+        performed, feedback = PerformedSearches(catalog, clock, PAGE_KEY), Feedback(catalog, clock)
+        search = SearchService(
+            Searchers(catalog, make, clock), suggestions, objects, pages, clock, performed=performed, feedback=feedback,
+            pictures=Pictures(catalog, objects, photos),
+        )  # fmt: skip
         people = PeopleService(catalog, objects, pages, clock, photos=photos, faces=FakeFaceModel())
         table = [
             Service("heimdex.upload.v1.UploadService", add_UploadServiceServicer_to_server, uploads),
@@ -265,7 +296,7 @@ async def open_door(
         port = server.listen("127.0.0.1:0")
         await server.start()
         await server.set_serving(serving=True)
-        polling = asyncio.ensure_future(poller.run())
+        polling = asyncio.gather(poller.run(), performed.run())
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
         try:
             yield Door(port, server, catalog, objects, poller, completion, signer, channel, stores, photos, clock)
@@ -273,6 +304,7 @@ async def open_door(
             await channel.close()
             await server.stop(poller.drain, grace_s=0.5)
             await completion.drain()
+            await performed.drain()
             polling.cancel()
             await asyncio.gather(polling, return_exceptions=True)
 

@@ -1,13 +1,15 @@
-"""Scenes over gRPC: one, and a video's in pages; with who is in them and pictures to look at."""
+"""Scenes over gRPC: one, a video's in pages, those around one; who is in them, and what shows them."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import grpc
 import pytest
 
-from contracts.catalog import Idempotency, Match, Person, Photo
+from contracts.catalog import Idempotency, Match, Person, Photo, StageRun, StageUpdate
+from heimdex.client import AsyncClient
 from heimdex.scene.v1 import scene_service_pb2 as pb
 from tests.component.gateway.door import Door, refused, scene_row
 
@@ -86,8 +88,7 @@ async def test_a_page_token_is_of_one_video_and_one_user(door: Door) -> None:
 
 async def test_scenes_of_a_video_that_is_being_erased_are_gone_at_once(door: Door) -> None:
     scene, *_ = await door.index(b"one", "하나")
-    call = Idempotency("team", "ann", "DeleteVideo", "r", "0")
-    await door.catalog.request_deletion("team", scene.video_id, call, [])
+    await delete(door, scene.video_id)
     assert (await refused(get(door, scene.scene_id))).code is grpc.StatusCode.NOT_FOUND
     assert not (await page(door, scene.video_id)).scenes
 
@@ -113,6 +114,133 @@ async def test_lists_that_cannot_be_asked_for(door: Door, fields: dict[str, Any]
 async def test_ids_that_are_none(door: Door, scene_id: str) -> None:
     wrong = await refused(get(door, scene_id))
     assert (wrong.code, wrong.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+
+
+# ---- neighbours -------------------------------------------------------------------------------------------
+
+
+async def test_neighbours_are_those_before_and_after(door: Door) -> None:
+    rows = await door.index(b"one", *(str(n) for n in range(5)))
+    around = await neighbours(door, rows[2].scene_id, before=1, after=10)
+    assert [scene.scene_id for scene in around] == [rows[n].scene_id for n in (1, 3, 4)]
+    assert not any(scene.keyframe.url for scene in around)
+    assert not await neighbours(door, rows[2].scene_id)
+    signed = await neighbours(door, rows[0].scene_id, before=3, after=1, include_urls=True)
+    assert [scene.scene_id for scene in signed] == [rows[1].scene_id]
+    assert signed[0].keyframe.object_key in signed[0].keyframe.url
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"scene_id": ""}, "scene_id"),
+        ({"scene_id": "vid_00000000000000000000000000"}, "scene_id"),
+        ({"before": -1}, "before"),
+        ({"before": 11}, "before"),
+        ({"after": 11}, "after"),
+    ],
+)
+async def test_neighbours_that_cannot_be_asked_for(door: Door, fields: dict[str, Any], path: str) -> None:
+    scene, *_ = await door.index(b"one", "하나")
+    wrong = await refused(neighbours(door, **{"scene_id": scene.scene_id} | fields))
+    assert wrong.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert [v.field for v in wrong.details["BadRequest"].field_violations] == [path]
+
+
+async def test_a_scene_that_is_gone_has_no_neighbours(door: Door) -> None:
+    scene, *_ = await door.index(b"one", "하나", "둘")
+    await delete(door, scene.video_id)
+    assert (await refused(neighbours(door, scene.scene_id, after=1))).code is grpc.StatusCode.NOT_FOUND
+
+
+# ---- media ------------------------------------------------------------------------------------------------
+
+
+async def test_media_play_the_scene_and_show_its_keyframe(door: Door) -> None:
+    rows = await door.index(b"the film", "하나", "둘")
+    run = StageRun("validate", "ENDED", "OK", attempt=2)
+    told = {"content_type": "video/mp4", "browser_playable": "true"}
+    await door.catalog.apply_updates(
+        [StageUpdate("team", rows[0].video_id, 1, run, {"duration_ms": 7_200_000}, told)], door.clock.now_ms()
+    )
+    await door.objects.put(f"t/team/v/{rows[1].video_id}/1.jpg", b"jpeg")
+
+    second, first = await media(door, rows[1].scene_id, rows[0].scene_id)
+
+    assert (second.scene_id, first.scene_id) == (rows[1].scene_id, rows[0].scene_id)
+    url, _, fragment = second.playback_url.partition("#")
+    assert fragment == "t=1,2"
+    assert first.playback_url == f"{url}#t=0,1", "a video is signed once"
+    assert await door.objects.send(url, "GET", {}, b"") == 200
+    assert await door.objects.send(second.keyframe_url, "GET", {}, b"") == 200
+    assert (second.content_type, second.browser_playable) == ("video/mp4", True)
+    left_s = second.expire_time.seconds - door.clock.now_ms() / 1000
+    assert 3500 < left_s <= 3600, "the keyframe's URL ends before the video's"
+
+
+async def test_a_fragment_is_exact_to_the_millisecond(door: Door) -> None:
+    scene, *_ = await door.index(b"one", "하나")
+    odd = replace(scene_row("team", scene.video_id, 0, "하나", revision=2), start_ms=12_050, end_ms=3_600_007)
+    await door.commit([odd])
+    (shown,) = await media(door, odd.scene_id)
+    assert shown.playback_url.endswith("#t=12.05,3600.007")
+
+
+async def test_a_scene_without_a_keyframe_plays(door: Door) -> None:
+    scene, *_ = await door.index(b"one", "하나")
+    bare = replace(scene_row("team", scene.video_id, 0, "하나", revision=2), body=b"")
+    await door.commit([bare])
+    (shown,) = await media(door, bare.scene_id)
+    assert not shown.keyframe_url
+    assert shown.playback_url
+    assert shown.expire_time.seconds
+
+
+async def test_media_of_what_may_not_be_shown_are_left_out(door: Door) -> None:
+    kept, *_ = await door.index(b"one", "하나")
+    gone, *_ = await door.index(b"two", "둘")
+    others, *_ = await door.index(b"three", "셋", tenant="others")
+    await delete(door, gone.video_id)
+    shown = await media(door, gone.scene_id, others.scene_id, kept.scene_id, kept.scene_id)
+    assert [each.scene_id for each in shown] == [kept.scene_id]
+
+
+@pytest.mark.parametrize(
+    ("scene_ids", "path"),
+    [
+        ([], "scene_ids"),
+        (["scn_00000000000000000000000000"] * 201, "scene_ids"),
+        (["scn_00000000000000000000000000", ""], "scene_ids[1]"),
+        (["vid_00000000000000000000000000"], "scene_ids[0]"),
+    ],
+)
+async def test_media_that_cannot_be_asked_for(door: Door, scene_ids: list[str], path: str) -> None:
+    wrong = await refused(media(door, *scene_ids))
+    assert wrong.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert [v.field for v in wrong.details["BadRequest"].field_violations] == [path]
+
+
+async def test_the_sdk_asks_for_neighbours_and_media(door: Door) -> None:
+    rows = await door.index(b"one", "하나", "둘", "셋")
+    async with AsyncClient(f"127.0.0.1:{door.port}", door.signer.token(), insecure=True) as client:
+        around = await client.neighbours(rows[1].scene_id, before=1, after=1)
+        assert [scene.scene_id for scene in around] == [rows[0].scene_id, rows[2].scene_id]
+        shown = await client.scene_media([row.scene_id for row in rows])
+        assert [each.scene_id for each in shown] == [row.scene_id for row in rows]
+
+
+async def neighbours(door: Door, scene_id: str, **fields: Any) -> Any:
+    request = pb.ListNeighboursRequest(scene_id=scene_id, **fields)
+    return (await door.scenes.ListNeighbours(request, metadata=door.auth())).scenes
+
+
+async def media(door: Door, *scene_ids: str) -> Any:
+    request = pb.GetSceneMediaRequest(scene_ids=scene_ids)
+    return (await door.scenes.GetSceneMedia(request, metadata=door.auth())).media
+
+
+async def delete(door: Door, video_id: str) -> None:
+    await door.catalog.request_deletion("team", video_id, Idempotency("team", "ann", "DeleteVideo", "r", "0"), [])
 
 
 async def get(door: Door, scene_id: str, **fields: Any) -> Any:

@@ -46,7 +46,7 @@ async def enrol(door: Door, name: str) -> None:
 
 
 async def frames(door: Door, query: str = "고양이", *, user: str = "ann", tenant: str = "team", **fields: Any) -> Any:
-    request = pb.SearchScenesRequest(query=query, **fields)
+    request = pb.SearchScenesRequest(query=query, max_scenes_per_video=0, **fields)
     call = door.search.SearchScenes(request, metadata=door.auth(tenant, user))
     return [frame async for frame in call]
 
@@ -346,7 +346,8 @@ async def test_a_reader_that_does_not_read_is_ended(tmp_path: Path) -> None:
         door.stores.text.hits = [said(row_id(row.scene_id, row.revision), 9.0) for row in rows]
         door.stores.encoder.door.close()
         stub: Any = SearchServiceStub(channel)
-        call = stub.SearchScenes(pb.SearchScenesRequest(query="고양이"), metadata=door.auth())
+        asked = pb.SearchScenesRequest(query="고양이", max_scenes_per_video=0)
+        call = stub.SearchScenes(asked, metadata=door.auth())
         await until(lambda: door.stores.encoder.door.left == 1)  # the search is over, and nobody has read a frame
         ended = await refused(call)
         assert (ended.code, ended.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
@@ -356,10 +357,11 @@ async def test_a_reader_that_does_not_read_is_ended(tmp_path: Path) -> None:
 async def test_the_sdk_speaks_to_this_search(door: Door) -> None:
     await library(door, count=6)
     async with AsyncClient(f"127.0.0.1:{door.port}", door.signer.token(), insecure=True) as client:
-        answers = [frame async for frame in client.search("고양이", limit=4)]
+        answers = [frame async for frame in client.search("고양이", limit=4, max_scenes_per_video=0)]
         assert answers[-1].kind == DONE
         token = answers[-1].next_page_token
-        (page,) = [frame async for frame in client.search("고양이", limit=4, page_token=token)]
+        again = client.search("고양이", limit=4, max_scenes_per_video=0, page_token=token)
+        (page,) = [frame async for frame in again]
         assert [hit.rank for hit in page.hits] == [5, 6]
         with pytest.raises(InvalidArgument) as wrong:
             [frame async for frame in client.search("고양이", limit=-1)]

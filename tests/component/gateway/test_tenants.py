@@ -13,7 +13,7 @@ import pytest
 from google.protobuf.descriptor import MethodDescriptor
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from contracts.ids import row_id
+from contracts.ids import new_id, row_id
 from heimdex.search.v1 import search_service_pb2 as search_pb2
 from heimdex.upload.v1 import upload_service_pb2 as upload_pb2
 from heimdex.video.v1 import video_service_pb2 as video_service
@@ -79,7 +79,19 @@ ATTEMPTS: Mapping[str, Attempt] = {
     "VideoService.DeleteVideo": Attempt(lambda t: {**_video(t), "request_id": "r"}),
     "SceneService.GetScene": Attempt(lambda t: {"scene_id": t.scene_id}),
     "SceneService.ListScenes": Attempt(_video),
+    "SceneService.ListNeighbours": Attempt(lambda t: {"scene_id": t.scene_id, "after": 1}),
+    "SceneService.GetSceneMedia": Attempt(lambda t: {"scene_ids": [t.scene_id]}, lambda answer: not answer.media),
     "SearchService.SearchScenes": Attempt(_search, lambda frame: not frame.hits and not frame.summary.total_hits),
+    "SearchService.FindSimilar": Attempt(lambda t: {"scene_id": t.scene_id}),
+    "SearchService.SuggestQueries": Attempt(lambda _: {"text": "고"}, lambda answer: not answer.suggestions),
+    "SearchService.RecordFeedback": Attempt(
+        lambda t: {
+            "request_id": "r",
+            "query_id": new_id("qry"),
+            "kind": search_pb2.FEEDBACK_KIND_OPENED,
+            "scene_id": t.scene_id,
+        }
+    ),
     "PeopleService.EnrolPerson": Attempt(
         lambda t: {"display_name": "민지", "upload_ids": [t.photo_upload_id], "request_id": "r"}
     ),
@@ -184,8 +196,11 @@ async def test_no_rpc_answers_without_a_good_token(door: Door, kind: str) -> Non
 # ---- idempotency ----------------------------------------------------------------------------------------------
 
 
+_READS = ("Get", "List", "Watch", "Search", "Find", "Suggest")
+
+
 def _mutates(method: MethodDescriptor) -> bool:
-    return not method.name.startswith(("Get", "List", "Watch", "Search")) and method.name != "CreateUploadPartUrls"
+    return not method.name.startswith(_READS) and method.name != "CreateUploadPartUrls"
 
 
 @pytest.mark.parametrize("name", [name for name, method in methods().items() if _mutates(method)])

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adapters.inference.client import GrpcPhotoReader, GrpcQueryEncoder, channel
+from adapters.inference.client import GrpcImageEncoder, GrpcPhotoReader, GrpcQueryEncoder, channel
 from adapters.inference.codec import MAX_MESSAGE_BYTES
 from adapters.inference.service import MAX_TEXT_LENGTH, InferenceService
 from adapters.models.faces.fake import VERSION as FACES
@@ -25,7 +25,7 @@ from adapters.models.text.fake import FakeTextEncoder
 from adapters.models.vision.fake import VERSION as VISION
 from adapters.models.vision.fake import FakeVisionEncoder
 from contracts.errors import DependencyUnavailable, InvalidRequest, LimitExceeded, ModelUnavailable
-from contracts.ports import FaceModel, Float32
+from contracts.ports import FaceModel, Float32, VisionEncoder
 from heimdex.inference.v1.inference_service_pb2_grpc import add_InferenceServiceServicer_to_server
 
 
@@ -56,19 +56,24 @@ class Running:
     queries: GrpcQueryEncoder
     photos: GrpcPhotoReader
     server: grpc.aio.Server
-    made: list[FaceModel] = field(default_factory=list)
+    images: GrpcImageEncoder
+    made: list[FaceModel | VisionEncoder] = field(default_factory=list)
 
 
 @asynccontextmanager
-async def _running(*, warm: bool = True, faces_idle_s: float = 60.0) -> AsyncIterator[Running]:
+async def _running(*, warm: bool = True, idle_s: float = 60.0) -> AsyncIterator[Running]:
     text = Recording()
-    made: list[FaceModel] = []
+    made: list[FaceModel | VisionEncoder] = []
 
-    def make() -> FaceModel:
-        made.append(FakeFaceModel())
-        return made[-1]
+    def make_faces() -> FaceModel:
+        made.append(faces := FakeFaceModel())
+        return faces
 
-    service = InferenceService(text, FakeVisionEncoder(), make, faces_idle_s=faces_idle_s)
+    def make_images() -> VisionEncoder:
+        made.append(images := FakeVisionEncoder())
+        return images
+
+    service = InferenceService(text, FakeVisionEncoder(), make_faces, make_images, idle_s=idle_s)
     if warm:
         await service.warm()
     text.calls.clear()
@@ -80,7 +85,7 @@ async def _running(*, warm: bool = True, faces_idle_s: float = 60.0) -> AsyncIte
     queries = GrpcQueryEncoder(connection, text_version=TEXT, vision_version=VISION)
     try:
         photos = GrpcPhotoReader(connection, faces_version=FACES)
-        yield Running(text, service, connection, queries, photos, server, made)
+        yield Running(text, service, connection, queries, photos, server, GrpcImageEncoder(connection), made)
     finally:
         text.open.set()
         await queries.close()
@@ -217,6 +222,13 @@ async def unused_address() -> str:
     return f"127.0.0.1:{port}"
 
 
+def _bomb() -> bytes:
+    """Return a picture of 60 megapixels in 8 kB."""
+    file = io.BytesIO()
+    Image.new("1", (10_000, 6_000)).save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
 def _png(orientation: int = 1) -> bytes:
     image = np.full((300, 200, 3), 60, np.uint8)
     draw_face(image, (20, 40, 100, 100), (200, 160, 60))
@@ -225,6 +237,32 @@ def _png(orientation: int = 1) -> bytes:
     exif[0x0112] = orientation
     Image.fromarray(image).save(file, "PNG", exif=exif)
     return file.getvalue()
+
+
+async def test_a_picture_has_the_vector_that_its_scenes_have(running: Running) -> None:
+    image = np.full((90, 160, 3), (220, 30, 30), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    vector = await running.images.encode_image(file.getvalue(), version=VISION)
+    (expected,), _ = FakeVisionEncoder().encode_images([image])
+    assert (vector == expected).all()
+    assert vector.dtype == np.float32
+    red, blue = FakeVisionEncoder().encode_queries(["빨간 자동차", "파란 자동차"])
+    assert vector @ red > vector @ blue
+
+
+async def test_pictures_of_another_encoder_are_refused(running: Running) -> None:
+    with pytest.raises(ModelUnavailable, match="not other"):
+        await running.images.encode_image(_png(), version="other")
+
+
+async def test_the_image_side_comes_with_the_first_picture_and_goes_when_idle() -> None:
+    async with _running(idle_s=0.02) as one:
+        assert not one.service._images.loaded
+        await one.images.encode_image(_png(), version=VISION)
+        await _until(lambda: not one.service._images.loaded)
+        await asyncio.gather(*(one.images.encode_image(_png(), version=VISION) for _ in range(4)))
+        assert [type(each) for each in one.made] == [FakeVisionEncoder] * 2
 
 
 async def test_faces_come_largest_first_in_pixels(running: Running) -> None:
@@ -242,14 +280,15 @@ async def test_a_photo_is_turned_upright(running: Running) -> None:
     assert face.box == pytest.approx((160, 20, 100, 100), abs=0.5)
 
 
+@pytest.mark.parametrize("kind", ["photo", "picture"])
 @pytest.mark.parametrize(
     "body",
-    [b"", b"no image", _png()[:200], b"GIF89a" + bytes(100), bytes(11 << 20), bytes(20 << 20)],
-    ids=["empty", "text", "cut", "gif", "11 MiB", "above the message limit"],
+    [b"", b"no image", _png()[:200], b"GIF89a" + bytes(100), _bomb(), bytes(11 << 20), bytes(20 << 20)],
+    ids=["empty", "text", "cut", "gif", "bomb", "11 MiB", "above the message limit"],
 )
-async def test_what_is_no_photo_is_the_callers_fault(running: Running, body: bytes) -> None:
+async def test_what_is_no_photo_is_the_callers_fault(running: Running, body: bytes, kind: str) -> None:
     with pytest.raises(InvalidRequest):
-        await running.photos.faces(body)
+        await (running.photos.faces(body) if kind == "photo" else running.images.encode_image(body, version=VISION))
 
 
 async def test_photos_take_turns(running: Running) -> None:
@@ -259,7 +298,7 @@ async def test_photos_take_turns(running: Running) -> None:
 
 
 async def test_the_face_model_goes_when_idle_and_comes_again() -> None:
-    async with _running(faces_idle_s=0.02) as one:
+    async with _running(idle_s=0.02) as one:
         assert await one.photos.faces(_png())
         await _until(lambda: not one.service._faces.loaded)
         assert await one.photos.faces(_png())

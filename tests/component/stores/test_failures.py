@@ -25,6 +25,7 @@ TEXT_CALLS: dict[str, Callable[[TextIndex], Awaitable[object]]] = {
     "refresh": lambda text: text.refresh("index"),
     "search": lambda text: text.search("index", [TextQuery("acme", "고양이")]),
     "highlight": lambda text: text.highlight("index", "고양이", ["고양이"]),
+    "suggest": lambda text: text.suggest("index", "acme", ["고"], limit=1),
     "delete": lambda text: text.delete("index", [("scene:1", "vid_1")]),
     "delete_video": lambda text: text.delete_video("index", "acme", "vid_1"),
     "count": lambda text: text.count("index", "acme"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
+from adapters.text._synonyms import groups
 from adapters.text.analysis import MARKED, SEARCHED
 from adapters.text.opensearch import OpenSearchText
 from contracts.ports import TextQuery, TextRow
@@ -146,10 +147,71 @@ async def test_inflected_compound_and_unspaced_queries(
         assert next(iter(covered)) in scenes
 
 
-async def test_a_misspelt_word_is_found_but_covers_nothing(text: OpenSearchText, index: str) -> None:
+async def test_a_misspelt_word_is_found(text: OpenSearchText, index: str) -> None:
     (hits,) = await text.search(index, [TextQuery("acme", "길고냥이들이")])
     assert hits[0].row_id == "cat:1"
     assert hits[0].bm25 > 0
+
+
+async def fresh(client: AsyncOpenSearch, text: OpenSearchText, *rows: TextRow) -> str:
+    name = f"test-nori-{secrets.token_hex(4)}"
+    await text.ensure(name)
+    await text.upsert(name, rows)
+    await text.refresh(name)
+    return name
+
+
+async def test_a_misheard_word_is_held_by_its_pairs_of_letters(client: AsyncOpenSearch, text: OpenSearchText) -> None:
+    rows = (
+        row("misheard", "판문전에서 정전 협정을 맺었다"),
+        row("less", "문전에서 기다렸다"),
+        row("other", "날씨가 맑다"),
+    )
+    name = await fresh(client, text, *rows)
+    assert await found(text, name, "판문점") == {"misheard": (0.5, 0.0)}
+    assert await found(text, name, "나비") == {}
+    await text.upsert(name, [row("right", "판문점에서 만났다")])
+    await text.refresh(name)
+    held = await found(text, name, "판문점")
+    await client.indices.delete(index=name)
+    assert held == {"right": (1.0, 0.0)}, "a word that somebody says is held whole or not at all"
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("대설", "강원에 폭설이 쏟아졌습니다"),
+        ("폭설", "오늘 대설특보가 났습니다"),
+        ("GDP", "국내총생산이 늘었습니다"),
+        ("국내총생산", "올해 GDP가 늘었어요"),
+        ("핸드폰을", "스마트폰으로 찍었어요"),
+        ("알바로 번 돈", "아르바이트로 돈을 벌었다"),
+    ],
+)
+async def test_a_synonym_is_found_covered_and_marked(
+    client: AsyncOpenSearch, text: OpenSearchText, query: str, said: str
+) -> None:
+    name = await fresh(client, text, row("same", said), row("other", "가위 한 개를 샀다"))
+    held = await found(text, name, query)
+    (ranges,) = await text.highlight(name, query, [said])
+    await client.indices.delete(index=name)
+    assert held.keys() == {"same"}
+    assert held["same"][0] > 0.6
+    assert ranges
+
+
+async def test_the_parts_of_a_word_apart_do_not_mean_its_synonym(client: AsyncOpenSearch, text: OpenSearchText) -> None:
+    name = await fresh(client, text, row("feast", "추석에 송편을 빚었다"))
+    apart, together = await found(text, name, "가위 한 개"), await found(text, name, "한가위")
+    await client.indices.delete(index=name)
+    assert apart == {}
+    assert together == {"feast": (1.0, 0.0)}
+
+
+async def test_every_synonym_is_cut_into_its_own_letters(client: AsyncOpenSearch, index: str) -> None:
+    for word in (word for group in groups() for word in group):
+        assert unicodedata.is_normalized("NFC", word)
+        assert (await words(client, index, SEARCHED, word)).replace(" ", "") == word.lower()
 
 
 @pytest.mark.parametrize(
@@ -212,3 +274,29 @@ async def test_words_met_before_are_not_asked_for_again(text: OpenSearchText, in
         unreachable._books = text._books
         assert await unreachable.highlight(index, "고양이", ["그 고양이 웁니다", "고양이가"]) == [[(2, 5)], [(0, 3)]]
     assert once == [[(0, 3)], [(2, 5)]]
+
+
+# What is said -> what is suggested of it, by the real plugin.
+SUGGESTED = {
+    "어제 김치찌개를 끓였습니다": "김치찌개 김치 찌개 어제",
+    "금융통화위원회가 기준금리를 동결했다": "금융 금융통화위원회 기준 기준금리 금리 동결 위원 위원회 통화",
+    "안녕하세요 여러분 안녕": "안녕",
+    "사람들이 BTS콘서트에 갔어요": "BTS BTS콘서트 사람 콘서트",
+    "News of the World": "News World",
+    "비급여 진료는 2024년 3월부터 그래서 깨끗한 물이에요": "비급여 진료",
+    "이거 우리 거 아니에요?": "",
+}
+
+
+@pytest.mark.parametrize("said", SUGGESTED)
+async def test_nouns_of_what_is_said_are_suggested(client: AsyncOpenSearch, text: OpenSearchText, said: str) -> None:
+    name = await fresh(client, text, row("scene", said))
+    (words,) = await text.suggest(name, "acme", [""], limit=100)
+    await client.indices.delete(index=name)
+    assert sorted(word.text for word in words) == sorted(SUGGESTED[said].split())
+
+
+async def test_a_word_is_found_by_initials_and_unfinished(text: OpenSearchText, index: str) -> None:
+    for begun in ("ㄱㅊㅉㄱ", "김칮", "김치ㅉ"):
+        (words,) = await text.suggest(index, "acme", [begun], limit=10)
+        assert [(word.text, word.scenes) for word in words] == [("김치찌개", 1)], begun

@@ -12,10 +12,14 @@ from typing import Any
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
 
+from adapters.catalog import SqlCatalog
 from adapters.catalog import migrate as migration
+from adapters.catalog.engine import begin_exclusive, create_engine
 from adapters.catalog.migrate import migrate
 from adapters.catalog.models import VERSION
+from contracts.catalog import Tenant
 from contracts.errors import PreconditionFailed
 
 
@@ -50,6 +54,24 @@ async def test_one_that_breaks_off_leaves_nothing(file: Path, monkeypatch: pytes
     assert tables(file) == set()
     monkeypatch.undo()
     assert await migrate(url(file)) == VERSION
+
+
+async def test_an_older_version_is_brought_to_this_one_with_what_it_holds(file: Path) -> None:
+    engine = create_engine(url(file))
+    config = migration.scripts()
+
+    def to_first(connection: Connection) -> None:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+
+    async with begin_exclusive(engine) as connection:
+        await connection.run_sync(to_first)
+    await engine.dispose()
+    with sqlite3.connect(file) as older:
+        older.execute("INSERT INTO tenants VALUES ('acme', 1, 3)")
+    assert await migrate(url(file)) == VERSION
+    async with SqlCatalog(url(file)) as catalog:
+        assert await catalog.tenant("acme") == Tenant("acme", faces_enabled=True, gallery_version=3)
 
 
 async def test_several_at_once_take_turns(file: Path) -> None:

@@ -39,6 +39,8 @@ def test_a_home_without_a_stack_is_one_line_and_exit_code_5(app: typer.Typer, tm
         ["token", "--tenant", "acme", "--user", "u", "--ttl", "forever"],
         ["token", "--tenant", "acme", "--user", "u", "--ttl", "0s"],
         ["tenant", "set", "acme", "--faces", "maybe"],
+        ["tenant", "set", "acme", "--keep-queries", "maybe"],
+        ["tenant", "set", "acme"],
         ["up", "--set", "PATH=/bin"],
         ["up", "--set", "HEIMDEX_X"],
         ["up", "--catalog", "mysql://host/heimdex"],

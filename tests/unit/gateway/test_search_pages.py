@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.ids import row_id, scene_id
+from contracts.ids import new_id, row_id, scene_id
 from gateway.identity import Principal
 from gateway.pages import PageTokens
 from gateway.search_pages import Frozen, pack, unpack
@@ -41,6 +41,9 @@ def lists(draw: st.DrawFn) -> Frozen:
     own = st.lists(st.floats(-1, 1000), min_size=len(channels), max_size=len(channels))
     count = draw(st.integers(0, 5))
     return Frozen(
+        query_id=draw(st.sampled_from(["", new_id("qry")])),
+        total_is_lower_bound=draw(st.booleans()),
+        people=tuple(draw(st.lists(st.just(new_id("per")), max_size=400))),
         generation=draw(st.integers(0, 2**40)),
         first_rank=draw(st.integers(1, 201)),
         total_hits=draw(st.integers(0, 100_000)),
@@ -61,7 +64,8 @@ def test_a_list_comes_back(frozen: Frozen) -> None:
     back = unpack(pack(frozen))
     assert back is not None
     for name in (
-        "generation", "first_rank", "total_hits", "match_quality", "answered", "degraded", "ranking", "marking",
+        "query_id", "generation", "first_rank", "total_hits", "total_is_lower_bound", "match_quality", "answered",
+        "degraded", "ranking", "people", "marking",
     ):  # fmt: skip
         assert getattr(back, name) == getattr(frozen, name)
     assert [row.row_id for row in back.rest] == [row.row_id for row in frozen.rest]
@@ -87,13 +91,15 @@ def test_the_largest_list_makes_a_token_of_some_kilobytes() -> None:
         ranked(n, weights, [seed.random() for _ in weights], [seed.random() * 9 for _ in weights], seed.random())
         for n in range(199)
     )
-    frozen = Frozen(1, 2, 200, MatchQuality.SUPPORTED, tuple(Channel), (), "small-v1", "가" * 1000, rest)
+    frozen = Frozen(
+        new_id("qry"), 1, 2, 200, True, MatchQuality.SUPPORTED, tuple(Channel), (), "small-v1", (), "가" * 1000, rest
+    )
     token = PageTokens(b"k" * 32).seal(Principal("team", "ann", 1), "s", pack(frozen), now_ms=0)
     assert len(token) < 14_000
 
 
 def test_what_another_version_has_packed_is_not_read() -> None:
-    frozen = Frozen(1, 2, 0, MatchQuality.NONE, (), (), "r", "", ())
+    frozen = Frozen("qry_1", 1, 2, 0, False, MatchQuality.NONE, (), (), "r", (), "", ())
     other = bytearray(zlib.decompress(pack(frozen)))
     other[0] += 1
     assert unpack(zlib.compress(bytes(other))) is None

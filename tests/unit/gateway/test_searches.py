@@ -1,52 +1,29 @@
-"""Searches: requests and frames, message by value."""
+"""Searches: frames and hits, message by value."""
 
 from __future__ import annotations
+
+import unicodedata
+from dataclasses import replace
 
 from contracts.catalog import ScenePerson, SceneRow
 from gateway import searches
 from heimdex.scene.v1 import scene_pb2
 from heimdex.search.v1 import search_service_pb2 as pb
+from indexer.search.parse import Parsed
 from indexer.search.types import (
     Cause,
     Channel,
     Degraded,
+    Facet,
+    FacetCount,
     FrameKind,
     Hit,
     MatchQuality,
     Ranked,
     Run,
-    SearchRequest,
     Summary,
     Update,
 )
-
-VIDEO, PERSON = "vid_00000000000000000000000000", "per_00000000000000000000000000"
-
-
-def test_a_request_is_taken_with_its_defaults() -> None:
-    assert searches.from_proto(pb.SearchScenesRequest(query=" 고양이 "), "team") == SearchRequest("team", "고양이")
-
-
-def test_a_request_is_taken_whole() -> None:
-    narrow = pb.SearchFilter(video_ids=[VIDEO, VIDEO], person_ids=[PERSON], min_confidence=0.5)
-    asked = pb.SearchScenesRequest(query="", page_size=7, filter=narrow, delivery=pb.DELIVERY_FINAL_ONLY)
-    assert searches.from_proto(asked, "team") == SearchRequest(
-        "team", "", limit=7, video_ids=(VIDEO,), person_ids=(PERSON,), min_confidence=0.5, progressive=False
-    )
-
-
-def test_pages_belong_to_what_decides_the_hits() -> None:
-    asked = SearchRequest("team", "고양이", video_ids=("a", "b"), person_ids=("p",), min_confidence=0.5)
-    same = SearchRequest(
-        "team", "고양이", 99, video_ids=("b", "a"), person_ids=("p",), min_confidence=0.5, progressive=False
-    )
-    assert searches.scope(asked) == searches.scope(same)
-    others = [
-        SearchRequest("team", "개", video_ids=("a", "b"), person_ids=("p",), min_confidence=0.5),
-        SearchRequest("team", "고양이", video_ids=("a",), person_ids=("b", "p"), min_confidence=0.5),
-        SearchRequest("team", "고양이", video_ids=("a", "b"), person_ids=("p",)),
-    ]
-    assert len({searches.scope(each) for each in (asked, *others)}) == 4
 
 
 def hit() -> Hit:
@@ -76,7 +53,7 @@ def test_a_hit_is_told_whole() -> None:
 
 
 def test_only_done_has_a_summary() -> None:
-    partial = searches.frame(Update(FrameKind.PARTIAL, (hit(),), (Channel.LEXICAL, Channel.TAGS)))
+    partial = searches.frame(Update(FrameKind.PARTIAL, (hit(),), (Channel.LEXICAL, Channel.TAGS)), "qry_1")
     assert (partial.kind, partial.HasField("summary")) == (pb.FRAME_KIND_PARTIAL, False)
     assert list(partial.answered) == [pb.CHANNEL_LEXICAL, pb.CHANNEL_TAGS]
     summary = Summary(
@@ -84,12 +61,16 @@ def test_only_done_has_a_summary() -> None:
         match_quality=MatchQuality.SUPPORTED,
         degraded=(Degraded(Channel.VISION, Cause.LATE), Degraded(Channel.DENSE, Cause.FAILED)),
         elapsed_ms=1234,
-        channel_ms={},
+        channel_ms={Channel.DENSE: 12, Channel.VISION: 3000},
         ranking="small-v1",
         generation=4,
         people=(ScenePerson("per_1", "민지", 1.0),),
+        total_is_lower_bound=True,
+        parsed=Parsed("우는", "우는 장면", ("안녕",), (), excluded=("비",), read_as="우는"),
+        facets={Facet.TAGS: (FacetCount("cat", "고양이", 2), FacetCount("dog", "개", 1)), Facet.PEOPLE: ()},
+        weak=(hit(),),
     )
-    done = searches.frame(Update(FrameKind.DONE, (), (Channel.PEOPLE,), summary))
+    done = searches.frame(Update(FrameKind.DONE, (), (Channel.PEOPLE,), summary), "qry_1")
     assert (done.kind, list(done.answered)) == (pb.FRAME_KIND_DONE, [pb.CHANNEL_PEOPLE])
     said = done.summary
     assert (said.total_hits, said.match_quality, said.ranking, said.generation) == (
@@ -100,6 +81,48 @@ def test_only_done_has_a_summary() -> None:
     ]  # fmt: skip
     assert said.elapsed.ToMilliseconds() == 1234
     assert [p.display_name for p in said.people] == ["민지"]
+    assert (said.query_id, said.total_is_lower_bound) == ("qry_1", True)
+    assert [(t.channel, t.elapsed.ToMilliseconds()) for t in said.timings] == [
+        (pb.CHANNEL_DENSE, 12), (pb.CHANNEL_VISION, 3000),
+    ]  # fmt: skip
+    parsed = said.parsed
+    assert (parsed.words, parsed.meaning, parsed.read_as) == ("우는", "우는 장면", "우는")
+    assert (list(parsed.phrases), list(parsed.excluded)) == (["안녕"], ["비"])
+    assert [p.person_id for p in parsed.people] == ["per_1"]
+    assert [(f.facet, [(c.value, c.label, c.count) for c in f.counts]) for f in said.facets] == [
+        (pb.FACET_TAGS, [("cat", "고양이", 2), ("dog", "개", 1)]), (pb.FACET_PEOPLE, []),
+    ]  # fmt: skip
+    assert [weak.rank for weak in done.weak_hits] == [3]
+
+
+def matched(query: str, *tags: scene_pb2.Tag, people: tuple[str, ...] = ()) -> pb.SceneHit:
+    found = hit()
+    body = scene_pb2.Scene(scene_id="scn_1", tags=tags).SerializeToString()
+    (message,) = searches.hits([replace(found, scene=replace(found.scene, body=body))], searches.sought(query, people))
+    return message
+
+
+def test_tags_that_a_word_of_the_query_names_are_told_in_their_order() -> None:
+    tags = (
+        scene_pb2.Tag(tag="husky", names=["시베리안 허스키", "Siberian husky"]),
+        scene_pb2.Tag(tag="cat", names=["고양이", "cat"]),
+        scene_pb2.Tag(tag="great_white_shark"),
+        scene_pb2.Tag(tag="caterpillar", names=["애벌레"]),
+    )
+    named = {query: [tag.tag for tag in matched(query, *tags).matched_tags] for query in (
+        "고양이가 자는", "HUSKY and cat", "허스키랑", "white", unicodedata.normalize("NFD", "고양이"), "고양이다움", "",
+    )}  # fmt: skip
+    assert list(named.values()) == [["cat"], ["husky", "cat"], ["husky"], ["great_white_shark"], ["cat"], [], []]
+
+
+def test_people_that_were_asked_for_are_told_surest_first() -> None:
+    assert not matched("민지").matched_people
+    assert [p.display_name for p in matched("", people=("per_1", "per_9")).matched_people] == ["민지"]
+    found = hit()
+    there = tuple(ScenePerson(f"per_{n}", f"{n}", n / 10) for n in (2, 8, 5))
+    sought = searches.sought("", ("per_8", "per_2"))
+    (message,) = searches.hits([replace(found, scene=replace(found.scene, people=there))], sought)
+    assert [p.person_id for p in message.matched_people] == ["per_8", "per_2"]
 
 
 def test_every_name_of_the_search_is_one_of_the_wire() -> None:
@@ -107,5 +130,7 @@ def test_every_name_of_the_search_is_one_of_the_wire() -> None:
         assert searches.channel(channel)
     for quality in MatchQuality:
         assert searches.quality(quality)
+    for facet in Facet:
+        assert pb.Facet.Value(f"FACET_{facet.name}")
     for kind in FrameKind:
         assert pb.FrameKind.Value(f"FRAME_KIND_{kind.name}")

@@ -22,7 +22,7 @@ def paths(call: Callable[[], object]) -> list[str]:
     return [violation.field for violation in error.value.violations]
 
 
-@pytest.mark.parametrize("prefix", ["vid", "upl", "scn", "per"])
+@pytest.mark.parametrize("prefix", ["vid", "upl", "scn", "per", "qry"])
 def test_ids_of_ours_are_taken(prefix: str) -> None:
     made = ids.new_id(prefix)
     assert validation.resource_id(made, "id", prefix) == made

@@ -10,9 +10,19 @@ from typing import Any, cast
 import numpy as np
 from google.protobuf.duration_pb2 import Duration
 
-from contracts.catalog import Catalog, Generation, SceneRow
+from contracts.catalog import Appearance, Catalog, Generation, SceneRow
 from contracts.errors import HeimdexError
-from contracts.ports import Float32, QueryVectors, Scored, TextHit, TextIndex, TextQuery, VectorIndex
+from contracts.ports import (
+    EVERYWHERE,
+    Float32,
+    QueryVectors,
+    Scope,
+    Scored,
+    TextHit,
+    TextIndex,
+    TextQuery,
+    VectorIndex,
+)
 from heimdex.scene.v1 import scene_pb2
 from indexer.schema.schema import first_generation
 from indexer.search.ranking import load
@@ -20,6 +30,7 @@ from indexer.search.searcher import Searcher
 from indexer.search.types import Budgets
 
 TENANT = "acme"
+VIDEO = "vid_1"
 
 
 class StillClock:
@@ -77,18 +88,23 @@ class FakeVectors:
 
     def __init__(self) -> None:
         self.cosines: dict[str, float] = {}
+        self.videos: dict[str, str] = {}
         self.door = Door()
         self.backfill = Door()
         self.filled: list[str] = []
         self.collections: set[str] = set()
+        self.scopes: list[Scope] = []
+        self.asked: list[Float32] = []
 
     async def search(
-        self, collection: str, tenant_id: str, vectors: Float32, *, limit: int, video_ids: Sequence[str] = ()
+        self, collection: str, tenant_id: str, vectors: Float32, *, limit: int, scope: Scope = EVERYWHERE
     ) -> Sequence[Sequence[Scored]]:
         self.collections.add(collection)
+        self.scopes.append(scope)
+        self.asked += list(vectors)
         await self.door.pass_()
         best = sorted(self.cosines.items(), key=lambda item: -item[1])[:limit]
-        return [[Scored(row, cosine) for row, cosine in best] for _ in vectors]
+        return [[Scored(row, cosine, self.videos.get(row, VIDEO)) for row, cosine in best] for _ in vectors]
 
     async def similarities(
         self, collection: str, tenant_id: str, vector: Float32, row_ids: Sequence[str]
@@ -96,6 +112,10 @@ class FakeVectors:
         await self.backfill.pass_()
         self.filled += row_ids
         return {row: self.cosines[row] for row in row_ids if row in self.cosines}
+
+    async def vectors(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> Mapping[str, Float32]:
+        await self.door.pass_()
+        return {row: np.ones(4, np.float32) for row in row_ids if row in self.cosines}
 
 
 class FakeText:
@@ -106,11 +126,17 @@ class FakeText:
         self.door = Door()
         self.marker = Door()
         self.queries: list[TextQuery] = []
+        self.held: dict[str, set[str]] = {}
+        self.holder = Door()
 
     async def search(self, index: str, queries: Sequence[TextQuery]) -> Sequence[Sequence[TextHit]]:
         self.queries += queries
         await self.door.pass_()
         return [self.hits[: query.limit] for query in queries]
+
+    async def holding(self, index: str, tenant_id: str, row_ids: Sequence[str], texts: Sequence[str]) -> frozenset[str]:
+        await self.holder.pass_()
+        return frozenset(row for row in row_ids if self.held.get(row, set()) & set(texts))
 
     async def highlight(self, index: str, text: str, transcripts: Sequence[str]) -> Sequence[Sequence[tuple[int, int]]]:
         await self.marker.pass_()
@@ -124,14 +150,15 @@ class FakeText:
 class FakeEncoder:
     """One vector for all."""
 
-    def __init__(self) -> None:
+    def __init__(self, vision_dim: int = 3) -> None:
+        self.vision = np.ones(vision_dim, np.float32)
         self.door = Door()
         self.texts: list[str] = []
 
     async def encode(self, text: str) -> QueryVectors:
         self.texts.append(text)
         await self.door.pass_()
-        return QueryVectors(np.ones(4, np.float32), np.ones(3, np.float32))
+        return QueryVectors(np.ones(4, np.float32), self.vision)
 
 
 class FakeCatalog:
@@ -142,6 +169,8 @@ class FakeCatalog:
         self.names: list[tuple[str, str]] = []
         self.people: dict[str, dict[str, float]] = {}
         self.scenes: dict[str, SceneRow] = {}
+        self.languages: dict[str, str] = {}
+        self.looked_up: list[tuple[str, ...]] = []
         self.door = Door()
         self.people_door = Door()
 
@@ -152,17 +181,34 @@ class FakeCatalog:
         return self.names if tenant_id == TENANT else []
 
     async def scenes_of_people(
-        self, tenant_id: str, person_ids: Sequence[str], *, limit: int = 1000
-    ) -> Mapping[str, Mapping[str, float]]:
+        self, tenant_id: str, person_ids: Sequence[str], *, limit: int = 1000, scope: Scope = EVERYWHERE
+    ) -> Mapping[str, Appearance]:
         await self.people_door.pass_()
         found = {row: {p: c for p, c in people.items() if p in person_ids} for row, people in self.people.items()}
-        return {row: people for row, people in list(found.items())[:limit] if people}
+        scenes = self.scenes
+        inside = {row for row in found if scope.holds(scenes[row].video_id, scenes[row].start_ms)}
+        there = [(row, people) for row, people in found.items() if people and row in inside][:limit]
+        return {row: Appearance(scenes[row].video_id, people) for row, people in there}
+
+    async def rows_with_people(
+        self, tenant_id: str, person_ids: Sequence[str], row_ids: Sequence[str]
+    ) -> frozenset[str]:
+        await self.people_door.pass_()
+        return frozenset(row for row in row_ids if self.people.get(row, {}).keys() & set(person_ids))
+
+    async def videos_matching(
+        self, tenant_id: str, *, video_ids: Sequence[str] = (), languages: Sequence[str] = (),
+        uploaded_from_ms: int | None = None, uploaded_to_ms: int | None = None, limit: int = 1000,
+    ) -> Sequence[str]:  # fmt: skip
+        self.looked_up.append(tuple(video_ids))
+        spoken = {video for video, language in self.languages.items() if not languages or language in languages}
+        return sorted(video for video in spoken if not video_ids or video in video_ids)[:limit]
 
     async def hydrate(self, tenant_id: str, row_ids: Sequence[str]) -> Mapping[str, SceneRow]:
         await self.door.pass_()
         return {row: self.scenes[row] for row in row_ids if row in self.scenes and tenant_id == TENANT}
 
-    def add(self, row: str, *lines: str, video: str = "vid_1", start_ms: int = 0) -> None:
+    def add(self, row: str, *lines: str, video: str = VIDEO, start_ms: int = 0) -> None:
         """Put a scene in, each line a second long."""
         scene = scene_pb2.Scene(scene_id=row, video_id=video)
         for index, text in enumerate(lines):
@@ -195,6 +241,6 @@ class World:
         return [self.text.door, self.dense.door, self.vision.door, self.encoder.door, self.catalog.people_door]
 
 
-def said(row: str, bm25: float, *, coverage: float = 1.0, tag_score: float = 0.0) -> TextHit:
+def said(row: str, bm25: float, *, coverage: float = 1.0, tag_score: float = 0.0, video: str = VIDEO) -> TextHit:
     """Return a hit of words."""
-    return TextHit(row, bm25, tag_score, coverage)
+    return TextHit(row, bm25, tag_score, coverage, video)

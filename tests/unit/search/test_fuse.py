@@ -6,17 +6,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.errors import InvalidRequest
+from contracts.ids import scene_of_row
 from indexer.search import fuse as fusion
-from indexer.search.fuse import Answer, Condition, candidates
-from indexer.search.ranking import Ranking, load
-from indexer.search.types import Channel, Ranked
+from indexer.search.fuse import BEST_FIRST, Answer, Condition, candidates
+from indexer.search.ranking import Ranking, load, weighted
+from indexer.search.types import Channel, Fusion, GroupBy, Listing, Ranked, Weights
 
 SMALL = load("small-v1")
 ANY = Condition()
 
 
-def fuse(ranking: Ranking, found: dict[Channel, Answer], condition: Condition) -> tuple[Ranked, ...]:
-    return fusion.fuse(ranking, found, condition, 100)[1]
+RRF = Listing(Fusion.RECIPROCAL_RANK)
+
+
+def fuse(
+    ranking: Ranking, found: dict[Channel, Answer], condition: Condition, listing: Listing = BEST_FIRST
+) -> tuple[Ranked, ...]:
+    return fusion.fuse(ranking, found, condition, 100, listing)[1]
 
 
 def answers(*given_: Answer) -> dict[Channel, Answer]:
@@ -101,6 +108,8 @@ def test_the_list_is_cut_and_the_rest_counted() -> None:
 _rows = st.dictionaries(st.sampled_from("abcdefgh"), st.floats(-1, 1), max_size=8)
 _scores = st.dictionaries(st.sampled_from("abcdefgh"), st.floats(0, 90), max_size=8)
 _shares = st.dictionaries(st.sampled_from("abcdefgh"), st.floats(0, 1), max_size=8)
+_weight = st.none() | st.floats(0.01, 1)
+_weights = st.builds(Weights, text=_weight, vision=_weight, tags=_weight, people=st.none() | st.floats(0, 1))
 
 
 @given(
@@ -110,8 +119,11 @@ _shares = st.dictionaries(st.sampled_from("abcdefgh"), st.floats(0, 1), max_size
     tagged=_scores,
     people=_shares,
     missing=st.sets(st.sampled_from(list(Channel))),
+    unlisted=st.frozensets(st.sampled_from("abcdefgh")),
+    weights=_weights,
+    listing=st.sampled_from([BEST_FIRST, RRF]),
 )
-def test_bounds_and_sums_hold_for_any_answers(
+def test_bounds_and_sums_hold_for_any_answers_weights_and_fusion(
     *,
     said: dict[str, float],
     meant: dict[str, float],
@@ -119,18 +131,25 @@ def test_bounds_and_sums_hold_for_any_answers(
     tagged: dict[str, float],
     people: dict[str, float],
     missing: set[Channel],
+    unlisted: frozenset[str],
+    weights: Weights,
+    listing: Listing,
 ) -> None:
     every = answers(
         Answer(Channel.LEXICAL, said),
         Answer(Channel.DENSE, meant, exact=False),
-        Answer(Channel.VISION, seen, exact=False),
+        Answer(Channel.VISION, seen, unlisted=unlisted),
         Answer(Channel.TAGS, tagged),
         Answer(Channel.PEOPLE, people),
     )
-    ranked = fuse(SMALL, {c: a for c, a in every.items() if c not in missing}, ANY)
+    answered = {c: a for c, a in every.items() if c not in missing}
+    ranking = weighted(SMALL, weights)
+    ranked = fuse(ranking, answered, ANY, listing)
+    sure = {hit.row_id: hit.confidence for hit in fuse(SMALL, answered, ANY)}
+    assert all(hit.confidence == sure.get(hit.row_id, hit.confidence) for hit in ranked), "weights change no confidence"
     assert [h.score for h in ranked] == sorted((h.score for h in ranked), reverse=True)
     for hit in ranked:
-        assert 0 <= hit.score <= 1.3 + 1e-9
+        assert 0 <= hit.score <= 1 + ranking.people + 1e-9
         assert 0 <= hit.confidence <= 1
         assert hit.score == pytest.approx(sum(p.points for p in hit.contributions), abs=1e-6)
         for part in hit.contributions:
@@ -141,3 +160,128 @@ def test_bounds_and_sums_hold_for_any_answers(
 def test_a_row_without_any_points_is_no_hit() -> None:
     meant = Answer(Channel.DENSE, {"near": 0.5, "nothing": -0.1})
     assert [hit.row_id for hit in fuse(SMALL, answers(meant), ANY)] == ["near"]
+
+
+# ---- weights of one search --------------------------------------------------------------------------------
+
+
+def test_weights_of_a_search_are_divided_by_their_sum_and_the_others_stay() -> None:
+    own = weighted(SMALL, Weights(text=1.0, vision=0.0))
+    assert (own.text, own.vision, own.tags) == pytest.approx((1 / 1.15, 0.0, 0.15 / 1.15))
+    assert (own.people, own.confidence, own.name) == (SMALL.people, SMALL.confidence, SMALL.name)
+    assert weighted(SMALL, Weights(people=1.0)).people == 1.0
+    assert weighted(SMALL, Weights()) is SMALL
+
+
+def test_weights_without_any_base_are_refused() -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        weighted(SMALL, Weights(text=0.0, vision=0.0, tags=0.0, people=1.0))
+    assert [violation.field for violation in refused.value.violations] == ["weights"]
+
+
+def test_weights_decide_what_is_first() -> None:
+    found = answers(Answer(Channel.DENSE, {"said": 0.5, "seen": 0.1}), Answer(Channel.VISION, {"seen": 0.75}))
+    assert [hit.row_id for hit in fuse(weighted(SMALL, Weights(vision=0.1)), found, ANY)] == ["said", "seen"]
+    assert [hit.row_id for hit in fuse(weighted(SMALL, Weights(text=0.1)), found, ANY)] == ["seen", "said"]
+
+
+# ---- by rank ----------------------------------------------------------------------------------------------
+
+
+def test_by_rank_a_margin_counts_for_nothing() -> None:
+    said = Answer(Channel.LEXICAL, {"a": 20.0, "b": 4.0, "c": 3.9}, coverage={"a": 1.0, "b": 0.2, "c": 0.2})
+    meant = Answer(Channel.DENSE, {"b": 0.31, "c": 0.3, "a": 0.29})
+    first, second, third = fuse(SMALL, answers(said, meant), ANY, RRF)
+    assert [hit.row_id for hit in (first, second, third)] == ["b", "a", "c"]
+    assert dict(zip(first.channels, first.similarities, strict=True)) == pytest.approx(
+        {Channel.LEXICAL: 61 / 62, Channel.DENSE: 1.0}
+    )
+    assert first.score == pytest.approx(0.5 * 61 / 62 + 0.5)
+
+
+def test_by_rank_what_a_list_did_not_hold_gets_nothing_from_it() -> None:
+    cut = Answer(Channel.DENSE, {"near": 0.9, "filled": 0.2}, unlisted=frozenset({"filled"}))
+    found = answers(Answer(Channel.LEXICAL, {"filled": 5.0}, coverage={"filled": 1.0}), cut)
+    by_row = {
+        hit.row_id: dict(zip(hit.channels, hit.similarities, strict=True)) for hit in fuse(SMALL, found, ANY, RRF)
+    }
+    assert by_row["filled"] == {Channel.LEXICAL: 1.0, Channel.DENSE: 0.0}
+    assert by_row["near"] == {Channel.LEXICAL: 0.0, Channel.DENSE: 1.0}
+
+
+def test_by_rank_equal_measures_share_a_rank_and_what_the_condition_forbids_takes_none() -> None:
+    tagged = Answer(Channel.TAGS, {"x": 1.0, "a": 0.8, "b": 0.8, "c": 0.4})
+    said = Answer(Channel.LEXICAL, {"a": 2.0, "b": 2.0, "c": 1.0})
+    by_row = {
+        hit.row_id: hit.similarities[1] for hit in fuse(SMALL, answers(said, tagged), Condition(phrases=True), RRF)
+    }
+    assert by_row == pytest.approx({"a": 1.0, "b": 1.0, "c": 61 / 63})
+
+
+# ---- by video ---------------------------------------------------------------------------------------------
+
+
+def of_videos(**rows: float) -> dict[Channel, Answer]:
+    """Return an answer of tags; ``v1_a`` is a scene of video ``v1``."""
+    return answers(Answer(Channel.TAGS, rows, videos={row: row.split("_")[0] for row in rows}))
+
+
+def listed(found: dict[Channel, Answer], most: int, group_by: GroupBy = GroupBy.SCENE) -> list[str]:
+    listing = Listing(max_scenes_per_video=most, group_by=group_by)
+    total, ranked = fusion.fuse(SMALL, found, ANY, 100, listing)
+    assert total == len(ranked)
+    return [hit.row_id for hit in ranked]
+
+
+def test_a_video_has_no_more_than_its_best_scenes() -> None:
+    found = of_videos(v1_a=1.0, v1_b=0.9, v1_c=0.8, v2_a=0.7)
+    assert listed(found, 2) == ["v1_a", "v1_b", "v2_a"]
+    assert listed(found, 0) == ["v1_a", "v1_b", "v1_c", "v2_a"]
+
+
+def test_videos_come_by_their_best_scene_each_with_its_own_together() -> None:
+    found = of_videos(v1_a=0.7, v1_b=0.6, v2_a=1.0, v2_b=0.5, v3_a=0.9)
+    assert listed(found, 0, GroupBy.VIDEO) == ["v2_a", "v2_b", "v3_a", "v1_a", "v1_b"]
+    assert listed(found, 1, GroupBy.VIDEO) == ["v2_a", "v3_a", "v1_a"]
+
+
+def test_ties_are_in_order_of_videos() -> None:
+    assert listed(of_videos(v2_a=1.0, v1_z=1.0, v1_b=1.0), 0) == ["v1_b", "v1_z", "v2_a"]
+
+
+def test_a_scene_in_two_revisions_takes_one_place_of_its_video() -> None:
+    rows = {"a:1": 1.0, "a:2": 1.0, "b:1": 0.8, "b:2": 0.8, "c:1": 0.7}
+    found = answers(Answer(Channel.TAGS, rows, videos=dict.fromkeys(rows, "v1")))
+    assert listed(found, 2) == ["a:1", "a:2", "b:1", "b:2"]
+
+
+@given(
+    scores=st.dictionaries(st.tuples(st.integers(0, 4), st.integers(0, 9)), st.floats(0.5, 1), max_size=30),
+    most=st.integers(0, 4),
+    group_by=st.sampled_from(GroupBy),
+    limit=st.integers(1, 30),
+)
+def test_any_list_keeps_to_its_videos(
+    scores: dict[tuple[int, int], float], most: int, group_by: GroupBy, limit: int
+) -> None:
+    rows = {f"scn{video}{scene}:1": score for (video, scene), score in scores.items()}
+    videos = {row: f"vid{row[3]}" for row in rows}
+    found = answers(Answer(Channel.TAGS, rows, videos=videos))
+    everything = fuse(SMALL, found, ANY)
+    total, ranked = fusion.fuse(SMALL, found, ANY, limit, Listing(max_scenes_per_video=most, group_by=group_by))
+    shown = [hit.row_id for hit in ranked]
+    assert len(shown) == len(set(shown)) == min(limit, total)
+    of_video: dict[str, list[Ranked]] = {}
+    for hit in ranked:
+        of_video.setdefault(videos[hit.row_id], []).append(hit)
+    for video, own in of_video.items():
+        best = [hit for hit in everything if videos[hit.row_id] == video]
+        assert own == best[: len(own)], "the best of each, best first"
+        assert not most or len({scene_of_row(hit.row_id) for hit in own}) <= most
+    if group_by is GroupBy.VIDEO:
+        assert [hit for own in of_video.values() for hit in own] == list(ranked), "a video's follow each other"
+        assert [own[0].score for own in of_video.values()] == sorted(
+            (own[0].score for own in of_video.values()), reverse=True
+        )
+    else:
+        assert [hit.score for hit in ranked] == sorted((hit.score for hit in ranked), reverse=True)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
 
+import codespell_lib
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from contracts.errors import InvalidRequest
-from indexer.search.parse import Parsed, parse
+from indexer.search.english import may_be_english
+from indexer.search.hangul import from_latin
+from indexer.search.parse import MAX_QUERY_CHARS, Parsed, parse
 
 NAMES = (
     ("per_m", "민지"),
@@ -37,6 +43,9 @@ def people(parsed: Parsed) -> list[tuple[str, ...]]:
         ("김민지에게 준 선물", "준 선물", "per_k"),
         ("버락 오바마의 연설", "연설", "per_o"),
         ("ANN's speech", "speech", "per_a"),
+        ("민지한테 준 선물", "준 선물", "per_m"),
+        ("민지와 고양이", "고양이", "per_m"),
+        ("김민지가 우는", "우는", "per_k"),
     ],
 )
 def test_names_lose_their_particles(query: str, words: str, person: str) -> None:
@@ -149,3 +158,155 @@ def test_length_is_counted_in_composed_code_points() -> None:
 def test_too_many_phrases_are_refused() -> None:
     with pytest.raises(InvalidRequest):
         parse(" ".join(f'"말 {n}"' for n in range(11)))
+
+
+# ---------------------------------------------------------------------------------------------- exclusions
+
+
+@pytest.mark.parametrize(
+    ("query", "words", "excluded"),
+    [
+        ("고양이 -강아지", "고양이", ("강아지",)),
+        ("-강아지 고양이", "고양이", ("강아지",)),
+        ("고양이 −강아지 −새", "고양이", ("강아지", "새")),
+        ('고양이 -"하얀  강아지"', "고양이", ("하얀 강아지",)),
+        ("고양이 −“하얀 강아지”", "고양이", ("하얀 강아지",)),
+        ("고양이 -e-mail -강아지, -강아지!", "고양이 , !", ("e-mail", "강아지")),
+        ("고양이 -강아지 장면 찾아줘", "고양이", ("강아지",)),
+        ('고양이 -"2024년"', "고양이", ("2024년",)),
+        ("고양이 -ㅋㅋ", "고양이", ("ㅋㅋ",)),
+        ("고양이 -민지", "고양이", ("민지",)),
+    ],
+)
+def test_a_minus_before_a_word_excludes_it(query: str, words: str, excluded: tuple[str, ...]) -> None:
+    parsed = parse(query, NAMES)
+    assert (parsed.words, parsed.excluded) == (words, excluded)
+    assert not any(word in parsed.meaning for word in excluded)
+    assert parsed.mentions == ()
+
+
+@pytest.mark.parametrize("query", ["e-mail", "고양이 -5도", "- 고양이", "고양이 -", "--고양이", "->", "-3.5 -10"])
+def test_another_minus_is_plain_text(query: str) -> None:
+    parsed = parse(query)
+    assert (parsed.words, parsed.excluded) == (query, ())
+
+
+@pytest.mark.parametrize("query", ['고양이 -"강아지', '고양이 -"', '고양이 -""'])
+def test_a_minus_before_a_quote_that_does_not_close_is_plain_text(query: str) -> None:
+    parsed = parse(query)
+    assert (parsed.excluded, parsed.phrases) == ((), ())
+    assert parsed.words.startswith("고양이")
+
+
+def test_a_minus_in_a_phrase_is_said() -> None:
+    parsed = parse('"고양이 -강아지" 새')
+    assert (parsed.phrases, parsed.excluded) == (("고양이 -강아지",), ())
+
+
+def test_a_phrase_behind_a_word_is_no_exclusion() -> None:
+    assert parse('17-"모니터"').phrases == ("모니터",)
+
+
+@pytest.mark.parametrize("query", ["-고양이", '-"하얀 고양이"', "-고양이 -강아지"])
+def test_nothing_but_exclusions_is_refused_unless_something_else_is_looked_for(query: str) -> None:
+    with pytest.raises(InvalidRequest, match="has nothing to look for"):
+        parse(query)
+    parsed = parse(query, exclusions_suffice=True)
+    assert parsed.excluded
+    assert (parsed.words, parsed.meaning) == ("", "")
+
+
+def test_too_many_exclusions_are_refused() -> None:
+    most = " ".join(f"-말{n}" for n in range(10))
+    assert len(parse(f"고양이 {most}").excluded) == 10
+    with pytest.raises(InvalidRequest, match="excludes more than 10"):
+        parse(f"고양이 {most} -하나더")
+
+
+def test_a_person_is_not_excluded_by_name() -> None:
+    with pytest.raises(InvalidRequest, match="excluded_person_ids"):
+        parse("고양이 -@민지", NAMES)
+
+
+# --------------------------------------------------------------------------------- Hangul on a Latin keyboard
+
+
+@pytest.mark.parametrize(
+    ("query", "meant"),
+    [("dkssud", "안녕"), ("rlacl", "김치"), ("rlaclWlro", "김치찌개"), ("gksrmf rhdqn", "한글 공부")],
+)
+def test_hangul_typed_on_a_latin_keyboard_is_read(query: str, meant: str) -> None:
+    parsed = parse(query)
+    assert (parsed.words, parsed.meaning, parsed.read_as) == (meant, meant, meant)
+    assert parse(f"{query} -강아지").read_as == meant
+
+
+@pytest.mark.parametrize("query", ["dkssud 안녕", "dkssud 5", "dkssud!", '"dkssud"', "dkssudd", "sns", "WLAN"])
+def test_what_is_not_only_such_keys_is_taken_as_it_is(query: str) -> None:
+    assert parse(query).read_as == ""
+
+
+def test_a_name_is_not_read_as_something_else() -> None:
+    parsed = parse("dkssud", (("per_d", "Dkssud"),))
+    assert (people(parsed), parsed.read_as) == ([("per_d",)], "")
+
+
+ENGLISH = (
+    "the and for with she they who what when how do did does go got right work world word show such short sorry "
+    "sit six sight sign sick sort sound speak special spend steak star tie to today total town turn try video "
+    "visit wheel wide will wind wish wow write circle clean coach coal cut cot dock dirty dog die digit down "
+    "eight element end entry field fight fit fix flame form forty giraffe girl give god great query queue red "
+    "rich ride rock rot rue shadow shape sheep soap social thanks then theory thorn throw tight title torch "
+    "tornado turtle victor visual vow whack widow cat car boil soup dwarf sky rhythm hymn rye pizza taxi vlog"
+)
+
+
+@pytest.mark.parametrize("query", ["cat", "red car", "boil the soup", "the right work", "who did it", *ENGLISH.split()])
+def test_english_is_never_misread(query: str) -> None:
+    parsed = parse(query)
+    assert (parsed.words, parsed.read_as) == (query, "")
+
+
+def test_no_word_of_an_english_dictionary_is_misread() -> None:
+    lines = (Path(codespell_lib.__file__).parent / "data" / "dictionary.txt").read_text("utf-8").splitlines()
+    right = {word.strip() for line in lines for word in line.partition("->")[2].split(",")}
+    words = {word.lower() for word in right if word.isascii() and word.isalpha()}
+    assert len(words) > 15_000
+    assert sum(from_latin(word) is not None for word in words) > 300, "those that can be misread"
+    assert [word for word in words if not may_be_english(word)] == []
+
+
+# ------------------------------------------------------------------------------------------------ any text
+
+PIECES = [*'-−"“”@ ㅏ가aZ5,\n\t\u0308', "민지", "dkssud", "장면"]
+ANY = st.text(max_size=MAX_QUERY_CHARS) | st.lists(st.sampled_from(PIECES), max_size=40).map("".join)
+
+
+def taken(query: str) -> Parsed | InvalidRequest:
+    try:
+        return parse(query, NAMES)
+    except InvalidRequest as refused:
+        return refused
+
+
+@given(ANY)
+def test_whatever_is_typed_is_parsed_or_refused(query: str) -> None:
+    parsed = taken(query)
+    if isinstance(parsed, InvalidRequest):
+        assert [violation.field for violation in parsed.violations] == ["query"]
+        return
+    texts = (parsed.words, parsed.meaning, parsed.read_as, *parsed.phrases, *parsed.excluded)
+    assert all(unicodedata.is_normalized("NFC", text) for text in texts)
+    assert all(len(text) <= MAX_QUERY_CHARS and text == " ".join(text.split()) for text in texts)
+    assert all((*parsed.phrases, *parsed.excluded)), "no empty phrase is looked for"
+    assert parsed.words or parsed.phrases or parsed.mentions
+    assert len(parsed.phrases) <= 10
+    assert len(parsed.excluded) <= 10
+
+
+@given(ANY)
+def test_spaces_and_composition_change_nothing(query: str) -> None:
+    composed = unicodedata.normalize("NFC", query)
+    assume(len(composed) + 3 <= MAX_QUERY_CHARS)
+    spaced, plain = taken(f"  {query} "), taken(composed)
+    assert spaced == plain or (isinstance(spaced, InvalidRequest) and isinstance(plain, InvalidRequest))

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from adapters.catalog.migrate import migrate
 
@@ -37,4 +39,17 @@ def test_first_its_own_and_another_ones(catalog: Path) -> None:
     refused = _step(catalog, "fake")
     assert refused.returncode == 1
     assert refused.stderr.startswith("this library was indexed by e5-small")
+    assert refused.stderr.count("\n") == 1
+
+
+async def test_the_words_of_an_older_version_are_refused(catalog: Path) -> None:
+    assert _step(catalog, "small").returncode == 0
+    engine = create_async_engine(f"sqlite+aiosqlite:///{catalog}")
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE generations SET text_index = 'heimdex-scenes-1-a1'"))
+    await engine.dispose()
+    refused = _step(catalog, "small")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("the words of this library are in heimdex-scenes-1-a1, and this version writes ")
+    assert refused.stderr.endswith("or begin a new home (--home)\n")
     assert refused.stderr.count("\n") == 1

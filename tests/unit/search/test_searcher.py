@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import fields
 
 import pytest
 
 from contracts.errors import DependencyUnavailable, InvalidRequest
-from indexer.search.types import Cause, Channel, Degraded, FrameKind, MatchQuality, SearchRequest, Update
+from indexer.search.types import Cause, Channel, Degraded, Filter, FrameKind, MatchQuality, SearchRequest, Update
 from tests.unit.search.fakes import TENANT, World, said
 
 DEADLINE_S = 10.0
@@ -18,8 +19,13 @@ def down() -> DependencyUnavailable:
     return DependencyUnavailable("store", "is down")
 
 
+_NARROWS = {field.name for field in fields(Filter)}
+
+
 def request(query: str = "고양이", **narrowed: object) -> SearchRequest:
-    return SearchRequest(TENANT, query, **narrowed)  # type: ignore[arg-type]
+    """Return a request; what is in ``Filter`` narrows it, the rest is the request's own."""
+    own = {name: narrowed.pop(name) for name in tuple(narrowed) if name not in _NARROWS}
+    return SearchRequest(TENANT, query, filter=Filter(**narrowed), **own)  # type: ignore[arg-type]
 
 
 async def frames(world: World, asked: SearchRequest) -> list[Update]:
@@ -323,7 +329,8 @@ async def test_ties_are_by_video_and_start(world: World) -> None:
     world.catalog.add("x", video="vid_2", start_ms=0)
     world.catalog.add("y", video="vid_1", start_ms=9000)
     world.catalog.add("z", video="vid_1", start_ms=1000)
-    world.text.hits = [said(row, 0.0, tag_score=2.0) for row in ("x", "y", "z")]
+    world.text.hits = [said("x", 0.0, tag_score=2.0, video="vid_2")]
+    world.text.hits += [said(row, 0.0, tag_score=2.0, video="vid_1") for row in ("y", "z")]
     world.dense.cosines = world.vision.cosines = {}
     assert rows(await done(world, request())) == ["z", "y", "x"]
 

@@ -8,6 +8,7 @@ from milvus_lite.search.filter import parse_expr
 from milvus_lite.search.filter.ast import And, CmpOp, InOp
 
 from adapters.vectors._scope import TENANT_BUCKETS, bucket, bucket_name, within
+from contracts.ports import Scope
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 
@@ -16,7 +17,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 @given(tenant=TEXT, videos=st.lists(TEXT, min_size=1), rows=st.lists(TEXT, min_size=1))
 def test_a_filter_says_what_was_meant(tenant: str, videos: list[str], rows: list[str]) -> None:
     # Read by the parser of Milvus Lite's server itself.
-    tree = parse_expr(within(tenant, video_ids=videos, row_ids=rows))
+    tree = parse_expr(within(tenant, Scope(tuple(videos)), row_ids=rows))
     assert isinstance(tree, And)
     of_tenant, of_videos, of_rows = tree.operands
     assert isinstance(of_tenant, CmpOp)

@@ -12,6 +12,7 @@ import typer
 from heimdex.cli import output
 from heimdex.client import Client, NotFound
 from heimdex.scene.v1.scene_pb2 import Scene
+from heimdex.scene.v1.scene_service_pb2 import SceneMedia
 from heimdex.video.v1 import video_pb2
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
@@ -72,12 +73,25 @@ def scenes(
         output.console.print(shown)
 
 
-def scene(scene_id: Annotated[str, typer.Argument()], *, json: Json = False, home: Home = None) -> None:
+def scene(
+    scene_id: Annotated[str, typer.Argument()],
+    *,
+    neighbours: Annotated[int, typer.Option(help="Also so many scenes before and after it, up to 10.")] = 0,
+    media: Annotated[bool, typer.Option("--media", help="Also signed URLs that play and show it.")] = False,
+    json: Json = False,
+    home: Home = None,
+) -> None:
     """Show one scene whole."""
     with Client(home=home) as client:
         found = client.get_scene(scene_id, include_urls=True)
+        around = client.neighbours(scene_id, before=neighbours, after=neighbours) if neighbours else ()
+        urls = client.scene_media([scene_id]) if media else ()
     if json:
         output.emit_json(scene_json(found))
+        for one in around:
+            output.emit_json(scene_json(one) | {"type": "neighbour"})
+        for url in urls:
+            output.emit_json(media_json(url))
         return
     output.console.print(f"{found.file_name} {output.span(found)}  video {found.video_id}", markup=False)
     for line in found.transcript:
@@ -87,6 +101,12 @@ def scene(scene_id: Annotated[str, typer.Argument()], *, json: Json = False, hom
     if found.people:
         output.console.print(f"  who:  {', '.join(p.display_name for p in found.people)}", markup=False)
     output.console.print(f"  keyframe: {found.keyframe.url or found.keyframe.object_key}", markup=False, soft_wrap=True)
+    for url in urls:
+        output.console.print(f"  plays: {url.playback_url}", markup=False, soft_wrap=True)
+    for one in around:
+        place = "before" if one.index < found.index else "after"
+        said = f"{output.span(one)} {one.scene_id}  {output.transcript(one)}"
+        output.console.print(f"  {place}: {said}".rstrip(), markup=False)
 
 
 def delete(
@@ -157,4 +177,17 @@ def scene_json(scene_: Scene) -> dict[str, object]:
         "tags": output.tag_names(scene_),
         "people": [p.display_name for p in scene_.people],
         "keyframe": scene_.keyframe.object_key,
+    }
+
+
+def media_json(media: SceneMedia) -> dict[str, object]:
+    """Return what shows a scene for programs."""
+    return {
+        "type": "media",
+        "scene_id": media.scene_id,
+        "keyframe_url": media.keyframe_url,
+        "playback_url": media.playback_url,
+        "content_type": media.content_type,
+        "browser_playable": media.browser_playable,
+        "expire_time": media.expire_time.ToJsonString(),
     }

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from heimdex.cli import library, people, search, upload
+from heimdex.cli import feedback, library, people, search, similar, suggest, upload
 from heimdex.cli.failure import EXIT_USAGE, exit_code, explain
 
 INTERRUPTED = 130
@@ -43,6 +43,9 @@ app.command("scenes")(library.scenes)
 app.command("scene")(library.scene)
 app.command("delete")(library.delete)
 app.command("search")(search.search)
+app.command("similar")(similar.similar)
+app.command("suggest")(suggest.suggest)
+app.command("feedback")(feedback.feedback)
 app.add_typer(people.app, name="people")
 
 

@@ -27,6 +27,7 @@ from heimdex.client.errors import (
     Unauthenticated,
     Unavailable,
 )
+from heimdex.client.filters import Narrowed
 
 __all__ = [
     "AlreadyExists",
@@ -39,6 +40,7 @@ __all__ = [
     "FieldViolation",
     "HeimdexError",
     "InvalidArgument",
+    "Narrowed",
     "NotConfigured",
     "NotFound",
     "PermissionDenied",

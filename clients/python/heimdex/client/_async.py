@@ -11,13 +11,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
 from heimdex.client import _transfer, config, errors
+from heimdex.client.filters import Narrowed, search_filter
 from heimdex.people.v1 import people_service_pb2 as people_pb2
 from heimdex.people.v1.people_service_pb2_grpc import PeopleServiceStub
 from heimdex.scene.v1 import scene_service_pb2 as scene_pb2
@@ -208,32 +209,63 @@ class AsyncClient:
             if not token:
                 return
 
+    async def neighbours(
+        self, scene_id: str, *, before: int = 1, after: int = 1, include_urls: bool = False
+    ) -> Sequence[Scene]:
+        """Return the scenes before and after one in its video, in order, itself left out. Raises NotFound."""
+        request = scene_pb2.ListNeighboursRequest(
+            scene_id=scene_id, before=before, after=after, include_urls=include_urls
+        )
+        return (await self._call(self._scenes.ListNeighbours, request)).scenes
+
+    async def scene_media(self, scene_ids: Sequence[str]) -> Sequence[scene_pb2.SceneMedia]:
+        """Return signed URLs that show up to 200 scenes, in their order; those that are gone are left out."""
+        request = scene_pb2.GetSceneMediaRequest(scene_ids=scene_ids)
+        return (await self._call(self._scenes.GetSceneMedia, request)).media
+
     # ------------------------------------------------------------------------------------------ search
 
     async def search(
         self,
-        query: str,
+        query: str = "",
         *,
+        image: Path | None = None,
         limit: int = 20,
-        video_ids: Sequence[str] = (),
-        person_ids: Sequence[str] = (),
-        min_confidence: float = 0.0,
         page_token: str = "",
         final_only: bool = False,
         include_urls: bool = False,
+        weights: search_pb2.SearchWeights | None = None,
+        fusion: search_pb2.Fusion.ValueType = search_pb2.FUSION_UNSPECIFIED,
+        max_scenes_per_video: int | None = None,
+        group_by: search_pb2.GroupBy.ValueType = search_pb2.GROUP_BY_UNSPECIFIED,
+        facets: Sequence[search_pb2.Facet.ValueType] = (),
+        include_weak: bool = False,
         timeout_s: float = 10.0,
+        **narrowed: Unpack[Narrowed],
     ) -> AsyncIterator[search_pb2.SearchScenesResponse]:
         """Yield frames, each with the complete current list of hits; the last is DONE with the summary.
 
-        Tries again only while no frame has arrived.
+        Tries again only while no frame has arrived. What an argument means is said where the field of
+        ``SearchScenesRequest`` is; None and UNSPECIFIED leave it to the server.
+
+        Args:
+            image: a picture to find by, alone or beside ``query``; it is uploaded first, once a day.
+            narrowed: what a hit must have, see ``Narrowed``.
         """
         request = search_pb2.SearchScenesRequest(
             query=unicodedata.normalize("NFC", query),
             page_size=limit,
             page_token=page_token,
-            filter=search_pb2.SearchFilter(video_ids=video_ids, person_ids=person_ids, min_confidence=min_confidence),
+            filter=search_filter(narrowed),
             delivery=search_pb2.DELIVERY_FINAL_ONLY if final_only else search_pb2.DELIVERY_PROGRESSIVE,
             include_urls=include_urls,
+            weights=weights,
+            fusion=fusion,
+            max_scenes_per_video=max_scenes_per_video,
+            group_by=group_by,
+            facets=facets,
+            include_weak=include_weak,
+            image_upload_id=await self._upload_image(image) if image is not None else "",
         )
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout_s
@@ -257,6 +289,50 @@ class AsyncClient:
             finally:
                 call.cancel()
             return
+
+    async def suggest(self, text: str, *, page_size: int = 8) -> Sequence[search_pb2.Suggestion]:
+        """Return how what is being typed may go on: people first, then tags and words of most scenes."""
+        request = search_pb2.SuggestQueriesRequest(text=unicodedata.normalize("NFC", text), page_size=page_size)
+        return (await self._call(self._search.SuggestQueries, request)).suggestions
+
+    async def similar(
+        self,
+        scene_id: str,
+        *,
+        limit: int = 20,
+        include_same_video: bool = False,
+        include_urls: bool = False,
+        **narrowed: Unpack[Narrowed],
+    ) -> search_pb2.FindSimilarResponse:
+        """Return scenes that say or show what a scene does, best first, itself left out. Raises NotFound."""
+        request = search_pb2.FindSimilarRequest(
+            scene_id=scene_id,
+            page_size=limit,
+            filter=search_filter(narrowed),
+            include_same_video=include_same_video,
+            include_urls=include_urls,
+        )
+        return await self._call(self._search.FindSimilar, request)
+
+    async def record_feedback(
+        self,
+        query_id: str,
+        kind: search_pb2.FeedbackKind.ValueType,
+        *,
+        scene_id: str = "",
+        rank: int = 0,
+        request_id: str | None = None,
+    ) -> None:
+        """Tell what became of an answer: of a scene in it, or with NOT_FOUND of the whole. Raises NotFound.
+
+        Args:
+            query_id: of the answer's summary.
+            rank: the scene's, 0 when unknown.
+        """
+        request = search_pb2.RecordFeedbackRequest(
+            request_id=request_id or str(uuid.uuid4()), query_id=query_id, kind=kind, scene_id=scene_id, rank=rank
+        )
+        await self._call(self._search.RecordFeedback, request)
 
     # ------------------------------------------------------------------------------------------ people
 
@@ -361,6 +437,17 @@ class AsyncClient:
         request = await _described(path, path.name, upload_pb2.UPLOAD_PURPOSE_PERSON_PHOTO)
         request.request_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"heimdex:photo:{request_id}"))
         upload = (await self._call(self._uploads.CreateUpload, request)).upload
+        return (await self._finish(upload, path, None, request.request_id)).upload_id
+
+    async def _upload_image(self, path: Path) -> str:
+        """Upload a picture to find by, or find the upload of an earlier search by it; return the upload's id."""
+        request = await _described(path, path.name, upload_pb2.UPLOAD_PURPOSE_QUERY_IMAGE)
+        same = f"heimdex:image:{request.sha256}:{request.file_name}"
+        request.request_id = str(uuid.uuid5(uuid.NAMESPACE_URL, same))
+        upload = (await self._call(self._uploads.CreateUpload, request)).upload
+        if upload.state in (upload_pb2.UPLOAD_STATE_ABORTED, upload_pb2.UPLOAD_STATE_EXPIRED):
+            request.request_id = str(uuid.uuid4())
+            upload = (await self._call(self._uploads.CreateUpload, request)).upload
         return (await self._finish(upload, path, None, request.request_id)).upload_id
 
     async def _finish(

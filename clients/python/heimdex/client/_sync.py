@@ -7,12 +7,15 @@ import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 from heimdex.client._async import AsyncClient, Progress, Uploaded
+from heimdex.client.filters import Narrowed
 from heimdex.people.v1.people_service_pb2 import Person
 from heimdex.scene.v1.scene_pb2 import Scene
-from heimdex.search.v1.search_service_pb2 import SearchScenesResponse
+from heimdex.scene.v1.scene_service_pb2 import SceneMedia
+from heimdex.search.v1 import search_service_pb2 as search_pb2
+from heimdex.search.v1.search_service_pb2 import FindSimilarResponse, SearchScenesResponse, Suggestion
 from heimdex.upload.v1 import upload_service_pb2 as upload_pb2
 from heimdex.video.v1 import video_pb2
 from heimdex.video.v1.video_service_pb2 import GetPlaybackUrlResponse
@@ -98,33 +101,89 @@ class Client:
         """Yield a video's scenes in order."""
         return self._iterate(self._client.list_scenes(video_id, include_urls=include_urls))
 
+    def neighbours(
+        self, scene_id: str, *, before: int = 1, after: int = 1, include_urls: bool = False
+    ) -> Sequence[Scene]:
+        """Return the scenes before and after one in its video, in order, itself left out. Raises NotFound."""
+        return self._run(self._client.neighbours(scene_id, before=before, after=after, include_urls=include_urls))
+
+    def scene_media(self, scene_ids: Sequence[str]) -> Sequence[SceneMedia]:
+        """Return signed URLs that show up to 200 scenes, in their order; those that are gone are left out."""
+        return self._run(self._client.scene_media(scene_ids))
+
     def search(
         self,
-        query: str,
+        query: str = "",
         *,
+        image: Path | None = None,
         limit: int = 20,
-        video_ids: Sequence[str] = (),
-        person_ids: Sequence[str] = (),
-        min_confidence: float = 0.0,
         page_token: str = "",
         final_only: bool = False,
         include_urls: bool = False,
+        weights: search_pb2.SearchWeights | None = None,
+        fusion: search_pb2.Fusion.ValueType = search_pb2.FUSION_UNSPECIFIED,
+        max_scenes_per_video: int | None = None,
+        group_by: search_pb2.GroupBy.ValueType = search_pb2.GROUP_BY_UNSPECIFIED,
+        facets: Sequence[search_pb2.Facet.ValueType] = (),
+        include_weak: bool = False,
         timeout_s: float = 10.0,
+        **narrowed: Unpack[Narrowed],
     ) -> Iterator[SearchScenesResponse]:
         """Yield frames, each with the complete current list of hits; the last is DONE."""
         return self._iterate(
             self._client.search(
                 query,
+                image=image,
                 limit=limit,
-                video_ids=video_ids,
-                person_ids=person_ids,
-                min_confidence=min_confidence,
                 page_token=page_token,
                 final_only=final_only,
                 include_urls=include_urls,
+                weights=weights,
+                fusion=fusion,
+                max_scenes_per_video=max_scenes_per_video,
+                group_by=group_by,
+                facets=facets,
+                include_weak=include_weak,
                 timeout_s=timeout_s,
+                **narrowed,
             )
         )
+
+    def suggest(self, text: str, *, page_size: int = 8) -> Sequence[Suggestion]:
+        """Return how what is being typed may go on: people first, then tags and words of most scenes."""
+        return self._run(self._client.suggest(text, page_size=page_size))
+
+    def similar(
+        self,
+        scene_id: str,
+        *,
+        limit: int = 20,
+        include_same_video: bool = False,
+        include_urls: bool = False,
+        **narrowed: Unpack[Narrowed],
+    ) -> FindSimilarResponse:
+        """Return scenes that say or show what a scene does, best first, itself left out. Raises NotFound."""
+        return self._run(
+            self._client.similar(
+                scene_id,
+                limit=limit,
+                include_same_video=include_same_video,
+                include_urls=include_urls,
+                **narrowed,
+            )
+        )
+
+    def record_feedback(
+        self,
+        query_id: str,
+        kind: search_pb2.FeedbackKind.ValueType,
+        *,
+        scene_id: str = "",
+        rank: int = 0,
+        request_id: str | None = None,
+    ) -> None:
+        """Tell what became of an answer: of a scene in it, or with NOT_FOUND of the whole. Raises NotFound."""
+        self._run(self._client.record_feedback(query_id, kind, scene_id=scene_id, rank=rank, request_id=request_id))
 
     def enrol_person(
         self,

@@ -22,57 +22,63 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from heimdex.common.v1 import common_pb2 as heimdex_dot_common_dot_v1_dot_common__pb2
 from heimdex.events.v1 import context_pb2 as heimdex_dot_events_dot_v1_dot_context__pb2
 from heimdex.scene.v1 import scene_pb2 as heimdex_dot_scene_dot_v1_dot_scene__pb2
+from heimdex.search.v1 import search_service_pb2 as heimdex_dot_search_dot_v1_dot_search__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eheimdex/events/v1/events.proto\x12\x11heimdex.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eheimdex/common/v1/common.proto\x1a\x1fheimdex/events/v1/context.proto\x1a\x1cheimdex/scene/v1/scene.proto\"q\n\rVideoUploaded\x12\x30\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1f.heimdex.events.v1.EventContext\x12.\n\nevent_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"r\n\x0eVideoValidated\x12\x30\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1f.heimdex.events.v1.EventContext\x12.\n\x06\x65nding\x18\x02 \x01(\x0b\x32\x1e.heimdex.events.v1.StageEnding\"r\n\x0e\x41udioExtracted\x12\x30\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1f.heimdex.events.v1.EventContext\x12.\n\x06\x65nding\x18\x02 \x01(\x0b\x32\x1e.heimdex.events.v1.StageEnding\"u\n\x11SpeechTranscribed\x12\x30\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1f.heimdex.events.v1.EventContext\x12.\n\x06\x65nding\x18\x02 \x01(\x0b\x32\x1e.heimdex.events.v1.StageEnding\"r\n\x0eScenesDetected\x12\x30\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1f.heimdex.events.v1.EventContext\x12.\n\x06\x65nding\x18\x02 \x01(\x0b\x32\x1e.heimdex.events.v1.StageEnding\"u\n\x11TranscriptAligned\x12\x30\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1f.heimdex.events.v1.EventContext\x12.\n\x06\x65nding\x18\x02 \x01(\x0b\x32\x1e.heimdex.events.v1.StageEnding\"p\n\x0cTextEmbedded\x12\x30\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1f.heimdex.events.v1.EventContext\x12.\n\x06\x65nding\x18\x02 \x01(\x0b\x32\x1e.heimdex.events.v1.StageEnding\"q\n\rFramesSampled\x12\x30\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1f.heimdex.events.v1.EventContext\x12.\n\x06\x65nding\x18\x02 \x01(\x0b\x32\x1e.heimdex.events.v1.StageEnding\"r\n\x0e\x46ramesEmbedded\x12\x30\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1f.heimdex.events.v1.EventContext\x12.\n\x06\x65nding\x18\x02 \x01(\x0b\x32\x1e.heimdex.events.v1.StageEnding\"p\n\x0c\x41\x66\x66\x65\x63tTagged\x12\x30\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1f.heimdex.events.v1.EventContext\x12.\n\x06\x65nding\x18\x02 \x01(\x0b\x32\x1e.heimdex.events.v1.StageEnding\"q\n\rFacesEmbedded\x12\x30\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1f.heimdex.events.v1.EventContext\x12.\n\x06\x65nding\x18\x02 \x01(\x0b\x32\x1e.heimdex.events.v1.StageEnding\"p\n\x0cSidecarBuilt\x12\x30\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1f.heimdex.events.v1.EventContext\x12.\n\x06\x65nding\x18\x02 \x01(\x0b\x32\x1e.heimdex.events.v1.StageEnding\"\x85\x01\n\x0cVideoIndexed\x12\x30\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1f.heimdex.events.v1.EventContext\x12.\n\x06\x65nding\x18\x02 \x01(\x0b\x32\x1e.heimdex.events.v1.StageEnding\x12\x13\n\x0bscene_count\x18\x03 \x01(\x05\"\x8f\x02\n\x0fStageProgressed\x12\x30\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1f.heimdex.events.v1.EventContext\x12\'\n\x05stage\x18\x02 \x01(\x0e\x32\x18.heimdex.common.v1.Stage\x12\x0c\n\x04spec\x18\x03 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05\x12\x10\n\x08progress\x18\x05 \x01(\x02\x12\x10\n\x08retrying\x18\x06 \x01(\x08\x12.\n\nevent_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"v\n\tSceneFact\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12&\n\x05scene\x18\x02 \x01(\x0b\x32\x17.heimdex.scene.v1.Scene\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x7f\n\x0ePersonEnrolled\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tperson_id\x18\x02 \x01(\t\x12\x17\n\x0fgallery_version\x18\x03 \x01(\x03\x12.\n\nevent_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"~\n\rPersonDeleted\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tperson_id\x18\x02 \x01(\t\x12\x17\n\x0fgallery_version\x18\x03 \x01(\x03\x12.\n\nevent_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"m\n\x16VideoDeletionRequested\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x10\n\x08video_id\x18\x02 \x01(\t\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"b\n\x0bVideoErased\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x10\n\x08video_id\x18\x02 \x01(\t\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc5\x02\n\nDeadLetter\x12\x10\n\x08\x63onsumer\x18\x01 \x01(\t\x12\x14\n\x0csource_topic\x18\x02 \x01(\t\x12\x18\n\x10source_partition\x18\x03 \x01(\x05\x12\x15\n\rsource_offset\x18\x04 \x01(\x03\x12\x0b\n\x03key\x18\x05 \x01(\t\x12\x12\n\x05value\x18\x06 \x01(\x0cH\x00\x88\x01\x01\x12.\n\x06reason\x18\x07 \x01(\x0e\x32\x1e.heimdex.common.v1.ErrorReason\x12\x0f\n\x07message\x18\x08 \x01(\t\x12\x10\n\x08\x61ttempts\x18\t \x01(\x05\x12.\n\nevent_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x07\x63ontext\x18\x0b \x01(\x0b\x32\x1f.heimdex.events.v1.EventContextB\x08\n\x06_valueb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eheimdex/events/v1/events.proto\x12\x11heimdex.events.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eheimdex/common/v1/common.proto\x1a\x1fheimdex/events/v1/context.proto\x1a\x1cheimdex/scene/v1/scene.proto\x1a&heimdex/search/v1/search_service.proto\"q\n\rVideoUploaded\x12\x30\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1f.heimdex.events.v1.EventContext\x12.\n\nevent_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"r\n\x0eVideoValidated\x12\x30\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1f.heimdex.events.v1.EventContext\x12.\n\x06\x65nding\x18\x02 \x01(\x0b\x32\x1e.heimdex.events.v1.StageEnding\"r\n\x0e\x41udioExtracted\x12\x30\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1f.heimdex.events.v1.EventContext\x12.\n\x06\x65nding\x18\x02 \x01(\x0b\x32\x1e.heimdex.events.v1.StageEnding\"u\n\x11SpeechTranscribed\x12\x30\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1f.heimdex.events.v1.EventContext\x12.\n\x06\x65nding\x18\x02 \x01(\x0b\x32\x1e.heimdex.events.v1.StageEnding\"r\n\x0eScenesDetected\x12\x30\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1f.heimdex.events.v1.EventContext\x12.\n\x06\x65nding\x18\x02 \x01(\x0b\x32\x1e.heimdex.events.v1.StageEnding\"u\n\x11TranscriptAligned\x12\x30\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1f.heimdex.events.v1.EventContext\x12.\n\x06\x65nding\x18\x02 \x01(\x0b\x32\x1e.heimdex.events.v1.StageEnding\"p\n\x0cTextEmbedded\x12\x30\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1f.heimdex.events.v1.EventContext\x12.\n\x06\x65nding\x18\x02 \x01(\x0b\x32\x1e.heimdex.events.v1.StageEnding\"q\n\rFramesSampled\x12\x30\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1f.heimdex.events.v1.EventContext\x12.\n\x06\x65nding\x18\x02 \x01(\x0b\x32\x1e.heimdex.events.v1.StageEnding\"r\n\x0e\x46ramesEmbedded\x12\x30\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1f.heimdex.events.v1.EventContext\x12.\n\x06\x65nding\x18\x02 \x01(\x0b\x32\x1e.heimdex.events.v1.StageEnding\"p\n\x0c\x41\x66\x66\x65\x63tTagged\x12\x30\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1f.heimdex.events.v1.EventContext\x12.\n\x06\x65nding\x18\x02 \x01(\x0b\x32\x1e.heimdex.events.v1.StageEnding\"q\n\rFacesEmbedded\x12\x30\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1f.heimdex.events.v1.EventContext\x12.\n\x06\x65nding\x18\x02 \x01(\x0b\x32\x1e.heimdex.events.v1.StageEnding\"p\n\x0cSidecarBuilt\x12\x30\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1f.heimdex.events.v1.EventContext\x12.\n\x06\x65nding\x18\x02 \x01(\x0b\x32\x1e.heimdex.events.v1.StageEnding\"\x85\x01\n\x0cVideoIndexed\x12\x30\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1f.heimdex.events.v1.EventContext\x12.\n\x06\x65nding\x18\x02 \x01(\x0b\x32\x1e.heimdex.events.v1.StageEnding\x12\x13\n\x0bscene_count\x18\x03 \x01(\x05\"\x8f\x02\n\x0fStageProgressed\x12\x30\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1f.heimdex.events.v1.EventContext\x12\'\n\x05stage\x18\x02 \x01(\x0e\x32\x18.heimdex.common.v1.Stage\x12\x0c\n\x04spec\x18\x03 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x04 \x01(\x05\x12\x10\n\x08progress\x18\x05 \x01(\x02\x12\x10\n\x08retrying\x18\x06 \x01(\x08\x12.\n\nevent_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"v\n\tSceneFact\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12&\n\x05scene\x18\x02 \x01(\x0b\x32\x17.heimdex.scene.v1.Scene\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x7f\n\x0ePersonEnrolled\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tperson_id\x18\x02 \x01(\t\x12\x17\n\x0fgallery_version\x18\x03 \x01(\x03\x12.\n\nevent_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"~\n\rPersonDeleted\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x11\n\tperson_id\x18\x02 \x01(\t\x12\x17\n\x0fgallery_version\x18\x03 \x01(\x03\x12.\n\nevent_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"m\n\x16VideoDeletionRequested\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x10\n\x08video_id\x18\x02 \x01(\t\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"b\n\x0bVideoErased\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x10\n\x08video_id\x18\x02 \x01(\t\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc1\x03\n\x0fSearchPerformed\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x10\n\x08query_id\x18\x02 \x01(\t\x12\x12\n\nquery_hash\x18\x03 \x01(\t\x12\x0e\n\x06inputs\x18\x04 \x03(\t\x12\x12\n\ntotal_hits\x18\x05 \x01(\x05\x12\x1c\n\x14total_is_lower_bound\x18\x06 \x01(\x08\x12\x36\n\rmatch_quality\x18\x07 \x01(\x0e\x32\x1f.heimdex.search.v1.MatchQuality\x12\x31\n\x07timings\x18\x08 \x03(\x0b\x32 .heimdex.search.v1.ChannelTiming\x12\x34\n\x08\x64\x65graded\x18\t \x03(\x0b\x32\".heimdex.search.v1.DegradedChannel\x12\x0f\n\x07ranking\x18\n \x01(\t\x12\x12\n\ngeneration\x18\x0b \x01(\x03\x12\x11\n\tpage_size\x18\x0c \x01(\x05\x12*\n\x07\x65lapsed\x18\r \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\nevent_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb4\x01\n\x0eSearchFeedback\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x10\n\x08query_id\x18\x02 \x01(\t\x12-\n\x04kind\x18\x03 \x01(\x0e\x32\x1f.heimdex.search.v1.FeedbackKind\x12\x10\n\x08scene_id\x18\x04 \x01(\t\x12\x0c\n\x04rank\x18\x05 \x01(\x05\x12.\n\nevent_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc5\x02\n\nDeadLetter\x12\x10\n\x08\x63onsumer\x18\x01 \x01(\t\x12\x14\n\x0csource_topic\x18\x02 \x01(\t\x12\x18\n\x10source_partition\x18\x03 \x01(\x05\x12\x15\n\rsource_offset\x18\x04 \x01(\x03\x12\x0b\n\x03key\x18\x05 \x01(\t\x12\x12\n\x05value\x18\x06 \x01(\x0cH\x00\x88\x01\x01\x12.\n\x06reason\x18\x07 \x01(\x0e\x32\x1e.heimdex.common.v1.ErrorReason\x12\x0f\n\x07message\x18\x08 \x01(\t\x12\x10\n\x08\x61ttempts\x18\t \x01(\x05\x12.\n\nevent_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x07\x63ontext\x18\x0b \x01(\x0b\x32\x1f.heimdex.events.v1.EventContextB\x08\n\x06_valueb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'heimdex.events.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_VIDEOUPLOADED']._serialized_start=181
-  _globals['_VIDEOUPLOADED']._serialized_end=294
-  _globals['_VIDEOVALIDATED']._serialized_start=296
-  _globals['_VIDEOVALIDATED']._serialized_end=410
-  _globals['_AUDIOEXTRACTED']._serialized_start=412
-  _globals['_AUDIOEXTRACTED']._serialized_end=526
-  _globals['_SPEECHTRANSCRIBED']._serialized_start=528
-  _globals['_SPEECHTRANSCRIBED']._serialized_end=645
-  _globals['_SCENESDETECTED']._serialized_start=647
-  _globals['_SCENESDETECTED']._serialized_end=761
-  _globals['_TRANSCRIPTALIGNED']._serialized_start=763
-  _globals['_TRANSCRIPTALIGNED']._serialized_end=880
-  _globals['_TEXTEMBEDDED']._serialized_start=882
-  _globals['_TEXTEMBEDDED']._serialized_end=994
-  _globals['_FRAMESSAMPLED']._serialized_start=996
-  _globals['_FRAMESSAMPLED']._serialized_end=1109
-  _globals['_FRAMESEMBEDDED']._serialized_start=1111
-  _globals['_FRAMESEMBEDDED']._serialized_end=1225
-  _globals['_AFFECTTAGGED']._serialized_start=1227
-  _globals['_AFFECTTAGGED']._serialized_end=1339
-  _globals['_FACESEMBEDDED']._serialized_start=1341
-  _globals['_FACESEMBEDDED']._serialized_end=1454
-  _globals['_SIDECARBUILT']._serialized_start=1456
-  _globals['_SIDECARBUILT']._serialized_end=1568
-  _globals['_VIDEOINDEXED']._serialized_start=1571
-  _globals['_VIDEOINDEXED']._serialized_end=1704
-  _globals['_STAGEPROGRESSED']._serialized_start=1707
-  _globals['_STAGEPROGRESSED']._serialized_end=1978
-  _globals['_SCENEFACT']._serialized_start=1980
-  _globals['_SCENEFACT']._serialized_end=2098
-  _globals['_PERSONENROLLED']._serialized_start=2100
-  _globals['_PERSONENROLLED']._serialized_end=2227
-  _globals['_PERSONDELETED']._serialized_start=2229
-  _globals['_PERSONDELETED']._serialized_end=2355
-  _globals['_VIDEODELETIONREQUESTED']._serialized_start=2357
-  _globals['_VIDEODELETIONREQUESTED']._serialized_end=2466
-  _globals['_VIDEOERASED']._serialized_start=2468
-  _globals['_VIDEOERASED']._serialized_end=2566
-  _globals['_DEADLETTER']._serialized_start=2569
-  _globals['_DEADLETTER']._serialized_end=2894
+  _globals['_VIDEOUPLOADED']._serialized_start=253
+  _globals['_VIDEOUPLOADED']._serialized_end=366
+  _globals['_VIDEOVALIDATED']._serialized_start=368
+  _globals['_VIDEOVALIDATED']._serialized_end=482
+  _globals['_AUDIOEXTRACTED']._serialized_start=484
+  _globals['_AUDIOEXTRACTED']._serialized_end=598
+  _globals['_SPEECHTRANSCRIBED']._serialized_start=600
+  _globals['_SPEECHTRANSCRIBED']._serialized_end=717
+  _globals['_SCENESDETECTED']._serialized_start=719
+  _globals['_SCENESDETECTED']._serialized_end=833
+  _globals['_TRANSCRIPTALIGNED']._serialized_start=835
+  _globals['_TRANSCRIPTALIGNED']._serialized_end=952
+  _globals['_TEXTEMBEDDED']._serialized_start=954
+  _globals['_TEXTEMBEDDED']._serialized_end=1066
+  _globals['_FRAMESSAMPLED']._serialized_start=1068
+  _globals['_FRAMESSAMPLED']._serialized_end=1181
+  _globals['_FRAMESEMBEDDED']._serialized_start=1183
+  _globals['_FRAMESEMBEDDED']._serialized_end=1297
+  _globals['_AFFECTTAGGED']._serialized_start=1299
+  _globals['_AFFECTTAGGED']._serialized_end=1411
+  _globals['_FACESEMBEDDED']._serialized_start=1413
+  _globals['_FACESEMBEDDED']._serialized_end=1526
+  _globals['_SIDECARBUILT']._serialized_start=1528
+  _globals['_SIDECARBUILT']._serialized_end=1640
+  _globals['_VIDEOINDEXED']._serialized_start=1643
+  _globals['_VIDEOINDEXED']._serialized_end=1776
+  _globals['_STAGEPROGRESSED']._serialized_start=1779
+  _globals['_STAGEPROGRESSED']._serialized_end=2050
+  _globals['_SCENEFACT']._serialized_start=2052
+  _globals['_SCENEFACT']._serialized_end=2170
+  _globals['_PERSONENROLLED']._serialized_start=2172
+  _globals['_PERSONENROLLED']._serialized_end=2299
+  _globals['_PERSONDELETED']._serialized_start=2301
+  _globals['_PERSONDELETED']._serialized_end=2427
+  _globals['_VIDEODELETIONREQUESTED']._serialized_start=2429
+  _globals['_VIDEODELETIONREQUESTED']._serialized_end=2538
+  _globals['_VIDEOERASED']._serialized_start=2540
+  _globals['_VIDEOERASED']._serialized_end=2638
+  _globals['_SEARCHPERFORMED']._serialized_start=2641
+  _globals['_SEARCHPERFORMED']._serialized_end=3090
+  _globals['_SEARCHFEEDBACK']._serialized_start=3093
+  _globals['_SEARCHFEEDBACK']._serialized_end=3273
+  _globals['_DEADLETTER']._serialized_start=3276
+  _globals['_DEADLETTER']._serialized_end=3601
 # @@protoc_insertion_point(module_scope)

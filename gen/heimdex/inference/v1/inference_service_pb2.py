@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from heimdex.common.v1 import common_pb2 as heimdex_dot_common_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,heimdex/inference/v1/inference_service.proto\x12\x14heimdex.inference.v1\x1a\x1eheimdex/common/v1/common.proto\"%\n\x14\x45ncodeQueriesRequest\x12\r\n\x05texts\x18\x01 \x03(\t\",\n\x0cQueryVectors\x12\x0c\n\x04text\x18\x01 \x01(\x0c\x12\x0e\n\x06vision\x18\x02 \x01(\x0c\"z\n\x15\x45ncodeQueriesResponse\x12\x33\n\x07vectors\x18\x01 \x03(\x0b\x32\".heimdex.inference.v1.QueryVectors\x12\x14\n\x0ctext_version\x18\x02 \x01(\t\x12\x16\n\x0evision_version\x18\x03 \x01(\t\"!\n\x10ReadFacesRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\"]\n\x04\x46\x61\x63\x65\x12#\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x16.heimdex.common.v1.Box\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x0e\n\x06vector\x18\x03 \x01(\x0c\x12\x11\n\tsharpness\x18\x04 \x01(\x02\"z\n\x11ReadFacesResponse\x12)\n\x05\x66\x61\x63\x65s\x18\x01 \x03(\x0b\x32\x1a.heimdex.inference.v1.Face\x12\x10\n\x08width_px\x18\x02 \x01(\x05\x12\x11\n\theight_px\x18\x03 \x01(\x05\x12\x15\n\rfaces_version\x18\x04 \x01(\t2\xda\x01\n\x10InferenceService\x12h\n\rEncodeQueries\x12*.heimdex.inference.v1.EncodeQueriesRequest\x1a+.heimdex.inference.v1.EncodeQueriesResponse\x12\\\n\tReadFaces\x12&.heimdex.inference.v1.ReadFacesRequest\x1a\'.heimdex.inference.v1.ReadFacesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,heimdex/inference/v1/inference_service.proto\x12\x14heimdex.inference.v1\x1a\x1eheimdex/common/v1/common.proto\"%\n\x14\x45ncodeQueriesRequest\x12\r\n\x05texts\x18\x01 \x03(\t\",\n\x0cQueryVectors\x12\x0c\n\x04text\x18\x01 \x01(\x0c\x12\x0e\n\x06vision\x18\x02 \x01(\x0c\"z\n\x15\x45ncodeQueriesResponse\x12\x33\n\x07vectors\x18\x01 \x03(\x0b\x32\".heimdex.inference.v1.QueryVectors\x12\x14\n\x0ctext_version\x18\x02 \x01(\t\x12\x16\n\x0evision_version\x18\x03 \x01(\t\"!\n\x10ReadFacesRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\"]\n\x04\x46\x61\x63\x65\x12#\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x16.heimdex.common.v1.Box\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x0e\n\x06vector\x18\x03 \x01(\x0c\x12\x11\n\tsharpness\x18\x04 \x01(\x02\"z\n\x11ReadFacesResponse\x12)\n\x05\x66\x61\x63\x65s\x18\x01 \x03(\x0b\x32\x1a.heimdex.inference.v1.Face\x12\x10\n\x08width_px\x18\x02 \x01(\x05\x12\x11\n\theight_px\x18\x03 \x01(\x05\x12\x15\n\rfaces_version\x18\x04 \x01(\t\"#\n\x12\x45ncodeImageRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\"=\n\x13\x45ncodeImageResponse\x12\x0e\n\x06vision\x18\x01 \x01(\x0c\x12\x16\n\x0evision_version\x18\x02 \x01(\t2\xbe\x02\n\x10InferenceService\x12h\n\rEncodeQueries\x12*.heimdex.inference.v1.EncodeQueriesRequest\x1a+.heimdex.inference.v1.EncodeQueriesResponse\x12\\\n\tReadFaces\x12&.heimdex.inference.v1.ReadFacesRequest\x1a\'.heimdex.inference.v1.ReadFacesResponse\x12\x62\n\x0b\x45ncodeImage\x12(.heimdex.inference.v1.EncodeImageRequest\x1a).heimdex.inference.v1.EncodeImageResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,6 +44,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FACE']._serialized_end=439
   _globals['_READFACESRESPONSE']._serialized_start=441
   _globals['_READFACESRESPONSE']._serialized_end=563
-  _globals['_INFERENCESERVICE']._serialized_start=566
-  _globals['_INFERENCESERVICE']._serialized_end=784
+  _globals['_ENCODEIMAGEREQUEST']._serialized_start=565
+  _globals['_ENCODEIMAGEREQUEST']._serialized_end=600
+  _globals['_ENCODEIMAGERESPONSE']._serialized_start=602
+  _globals['_ENCODEIMAGERESPONSE']._serialized_end=663
+  _globals['_INFERENCESERVICE']._serialized_start=666
+  _globals['_INFERENCESERVICE']._serialized_end=984
 # @@protoc_insertion_point(module_scope)

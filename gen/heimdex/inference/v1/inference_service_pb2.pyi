@@ -194,3 +194,51 @@ class ReadFacesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReadFacesResponse: _TypeAlias = ReadFacesResponse  # noqa: Y015
+
+@_typing.final
+class EncodeImageRequest(_message.Message):
+    """Request of EncodeImage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    image: _builtins.bytes
+    """An image file: JPEG, PNG or WebP, at most 10 MiB and 50 megapixels."""
+    def __init__(
+        self,
+        *,
+        image: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EncodeImageRequest: _TypeAlias = EncodeImageRequest  # noqa: Y015
+
+@_typing.final
+class EncodeImageResponse(_message.Message):
+    """Response of EncodeImage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VISION_FIELD_NUMBER: _builtins.int
+    VISION_VERSION_FIELD_NUMBER: _builtins.int
+    vision: _builtins.bytes
+    """In the space of images: little-endian float32, L2-normalised."""
+    vision_version: _builtins.str
+    """Version of the vision encoder."""
+    def __init__(
+        self,
+        *,
+        vision: _builtins.bytes = ...,
+        vision_version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["vision", b"vision", "vision_version", b"vision_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EncodeImageResponse: _TypeAlias = EncodeImageResponse  # noqa: Y015

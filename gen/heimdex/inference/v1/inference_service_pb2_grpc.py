@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class InferenceServiceStub:
-    """Queries to vectors and photos to faces. Before its models are loaded the service is NOT_SERVING and
+    """Queries and pictures to vectors, photos to faces. Before its models are loaded the service is NOT_SERVING and
     every call UNAVAILABLE. Errors carry their reason (ErrorReason without prefix) in the trailing
     metadata `heimdex-reason`.
     """
@@ -47,10 +47,15 @@ class InferenceServiceStub:
                 request_serializer=heimdex_dot_inference_dot_v1_dot_inference__service__pb2.ReadFacesRequest.SerializeToString,
                 response_deserializer=heimdex_dot_inference_dot_v1_dot_inference__service__pb2.ReadFacesResponse.FromString,
                 _registered_method=True)
+        self.EncodeImage = channel.unary_unary(
+                '/heimdex.inference.v1.InferenceService/EncodeImage',
+                request_serializer=heimdex_dot_inference_dot_v1_dot_inference__service__pb2.EncodeImageRequest.SerializeToString,
+                response_deserializer=heimdex_dot_inference_dot_v1_dot_inference__service__pb2.EncodeImageResponse.FromString,
+                _registered_method=True)
 
 
 class InferenceServiceServicer:
-    """Queries to vectors and photos to faces. Before its models are loaded the service is NOT_SERVING and
+    """Queries and pictures to vectors, photos to faces. Before its models are loaded the service is NOT_SERVING and
     every call UNAVAILABLE. Errors carry their reason (ErrorReason without prefix) in the trailing
     metadata `heimdex-reason`.
     """
@@ -71,6 +76,13 @@ class InferenceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EncodeImage(self, request, context):
+        """EncodeImage decodes a picture and encodes it into the image space; INVALID_ARGUMENT as ReadFaces.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InferenceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -84,6 +96,11 @@ def add_InferenceServiceServicer_to_server(servicer, server):
                     request_deserializer=heimdex_dot_inference_dot_v1_dot_inference__service__pb2.ReadFacesRequest.FromString,
                     response_serializer=heimdex_dot_inference_dot_v1_dot_inference__service__pb2.ReadFacesResponse.SerializeToString,
             ),
+            'EncodeImage': grpc.unary_unary_rpc_method_handler(
+                    servicer.EncodeImage,
+                    request_deserializer=heimdex_dot_inference_dot_v1_dot_inference__service__pb2.EncodeImageRequest.FromString,
+                    response_serializer=heimdex_dot_inference_dot_v1_dot_inference__service__pb2.EncodeImageResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'heimdex.inference.v1.InferenceService', rpc_method_handlers)
@@ -93,7 +110,7 @@ def add_InferenceServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class InferenceService:
-    """Queries to vectors and photos to faces. Before its models are loaded the service is NOT_SERVING and
+    """Queries and pictures to vectors, photos to faces. Before its models are loaded the service is NOT_SERVING and
     every call UNAVAILABLE. Errors carry their reason (ErrorReason without prefix) in the trailing
     metadata `heimdex-reason`.
     """
@@ -142,6 +159,33 @@ class InferenceService:
             '/heimdex.inference.v1.InferenceService/ReadFaces',
             heimdex_dot_inference_dot_v1_dot_inference__service__pb2.ReadFacesRequest.SerializeToString,
             heimdex_dot_inference_dot_v1_dot_inference__service__pb2.ReadFacesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EncodeImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heimdex.inference.v1.InferenceService/EncodeImage',
+            heimdex_dot_inference_dot_v1_dot_inference__service__pb2.EncodeImageRequest.SerializeToString,
+            heimdex_dot_inference_dot_v1_dot_inference__service__pb2.EncodeImageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class InferenceServiceStub:
-    """Queries to vectors and photos to faces. Before its models are loaded the service is NOT_SERVING and
+    """Queries and pictures to vectors, photos to faces. Before its models are loaded the service is NOT_SERVING and
     every call UNAVAILABLE. Errors carry their reason (ErrorReason without prefix) in the trailing
     metadata `heimdex-reason`.
     """
@@ -44,10 +44,12 @@ class InferenceServiceStub:
     """ReadFaces decodes a photo and returns its faces. INVALID_ARGUMENT when it is not an image that is
     taken, or when it is too large.
     """
+    EncodeImage: _grpc.UnaryUnaryMultiCallable[_inference_service_pb2.EncodeImageRequest, _inference_service_pb2.EncodeImageResponse]
+    """EncodeImage decodes a picture and encodes it into the image space; INVALID_ARGUMENT as ReadFaces."""
 
 @_typing.type_check_only
 class InferenceServiceAsyncStub(InferenceServiceStub):
-    """Queries to vectors and photos to faces. Before its models are loaded the service is NOT_SERVING and
+    """Queries and pictures to vectors, photos to faces. Before its models are loaded the service is NOT_SERVING and
     every call UNAVAILABLE. Errors carry their reason (ErrorReason without prefix) in the trailing
     metadata `heimdex-reason`.
     """
@@ -61,9 +63,11 @@ class InferenceServiceAsyncStub(InferenceServiceStub):
     """ReadFaces decodes a photo and returns its faces. INVALID_ARGUMENT when it is not an image that is
     taken, or when it is too large.
     """
+    EncodeImage: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.EncodeImageRequest, _inference_service_pb2.EncodeImageResponse]  # type: ignore[assignment]
+    """EncodeImage decodes a picture and encodes it into the image space; INVALID_ARGUMENT as ReadFaces."""
 
 class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Queries to vectors and photos to faces. Before its models are loaded the service is NOT_SERVING and
+    """Queries and pictures to vectors, photos to faces. Before its models are loaded the service is NOT_SERVING and
     every call UNAVAILABLE. Errors carry their reason (ErrorReason without prefix) in the trailing
     metadata `heimdex-reason`.
     """
@@ -87,5 +91,13 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         """ReadFaces decodes a photo and returns its faces. INVALID_ARGUMENT when it is not an image that is
         taken, or when it is too large.
         """
+
+    @_abc_1.abstractmethod
+    def EncodeImage(
+        self,
+        request: _inference_service_pb2.EncodeImageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inference_service_pb2.EncodeImageResponse, _abc.Awaitable[_inference_service_pb2.EncodeImageResponse]]:
+        """EncodeImage decodes a picture and encodes it into the image space; INVALID_ARGUMENT as ReadFaces."""
 
 def add_InferenceServiceServicer_to_server(servicer: InferenceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

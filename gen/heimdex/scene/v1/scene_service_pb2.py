@@ -22,24 +22,35 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from heimdex.scene.v1 import scene_pb2 as heimdex_dot_scene_dot_v1_dot_scene__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$heimdex/scene/v1/scene_service.proto\x12\x10heimdex.scene.v1\x1a\x1cheimdex/scene/v1/scene.proto\"9\n\x0fGetSceneRequest\x12\x10\n\x08scene_id\x18\x01 \x01(\t\x12\x14\n\x0cinclude_urls\x18\x02 \x01(\x08\":\n\x10GetSceneResponse\x12&\n\x05scene\x18\x01 \x01(\x0b\x32\x17.heimdex.scene.v1.Scene\"b\n\x11ListScenesRequest\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x14\n\x0cinclude_urls\x18\x04 \x01(\x08\"V\n\x12ListScenesResponse\x12\'\n\x06scenes\x18\x01 \x03(\x0b\x32\x17.heimdex.scene.v1.Scene\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xba\x01\n\x0cSceneService\x12Q\n\x08GetScene\x12!.heimdex.scene.v1.GetSceneRequest\x1a\".heimdex.scene.v1.GetSceneResponse\x12W\n\nListScenes\x12#.heimdex.scene.v1.ListScenesRequest\x1a$.heimdex.scene.v1.ListScenesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$heimdex/scene/v1/scene_service.proto\x12\x10heimdex.scene.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cheimdex/scene/v1/scene.proto\"9\n\x0fGetSceneRequest\x12\x10\n\x08scene_id\x18\x01 \x01(\t\x12\x14\n\x0cinclude_urls\x18\x02 \x01(\x08\":\n\x10GetSceneResponse\x12&\n\x05scene\x18\x01 \x01(\x0b\x32\x17.heimdex.scene.v1.Scene\"b\n\x11ListScenesRequest\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x14\n\x0cinclude_urls\x18\x04 \x01(\x08\"V\n\x12ListScenesResponse\x12\'\n\x06scenes\x18\x01 \x03(\x0b\x32\x17.heimdex.scene.v1.Scene\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"^\n\x15ListNeighboursRequest\x12\x10\n\x08scene_id\x18\x01 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\x05\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\x05\x12\x14\n\x0cinclude_urls\x18\x04 \x01(\x08\"A\n\x16ListNeighboursResponse\x12\'\n\x06scenes\x18\x01 \x03(\x0b\x32\x17.heimdex.scene.v1.Scene\")\n\x14GetSceneMediaRequest\x12\x11\n\tscene_ids\x18\x01 \x03(\t\"\xab\x01\n\nSceneMedia\x12\x10\n\x08scene_id\x18\x01 \x01(\t\x12\x14\n\x0ckeyframe_url\x18\x02 \x01(\t\x12\x14\n\x0cplayback_url\x18\x03 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x04 \x01(\t\x12\x18\n\x10\x62rowser_playable\x18\x05 \x01(\x08\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"D\n\x15GetSceneMediaResponse\x12+\n\x05media\x18\x01 \x03(\x0b\x32\x1c.heimdex.scene.v1.SceneMedia2\x81\x03\n\x0cSceneService\x12Q\n\x08GetScene\x12!.heimdex.scene.v1.GetSceneRequest\x1a\".heimdex.scene.v1.GetSceneResponse\x12W\n\nListScenes\x12#.heimdex.scene.v1.ListScenesRequest\x1a$.heimdex.scene.v1.ListScenesResponse\x12\x63\n\x0eListNeighbours\x12\'.heimdex.scene.v1.ListNeighboursRequest\x1a(.heimdex.scene.v1.ListNeighboursResponse\x12`\n\rGetSceneMedia\x12&.heimdex.scene.v1.GetSceneMediaRequest\x1a\'.heimdex.scene.v1.GetSceneMediaResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'heimdex.scene.v1.scene_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETSCENEREQUEST']._serialized_start=88
-  _globals['_GETSCENEREQUEST']._serialized_end=145
-  _globals['_GETSCENERESPONSE']._serialized_start=147
-  _globals['_GETSCENERESPONSE']._serialized_end=205
-  _globals['_LISTSCENESREQUEST']._serialized_start=207
-  _globals['_LISTSCENESREQUEST']._serialized_end=305
-  _globals['_LISTSCENESRESPONSE']._serialized_start=307
-  _globals['_LISTSCENESRESPONSE']._serialized_end=393
-  _globals['_SCENESERVICE']._serialized_start=396
-  _globals['_SCENESERVICE']._serialized_end=582
+  _globals['_GETSCENEREQUEST']._serialized_start=121
+  _globals['_GETSCENEREQUEST']._serialized_end=178
+  _globals['_GETSCENERESPONSE']._serialized_start=180
+  _globals['_GETSCENERESPONSE']._serialized_end=238
+  _globals['_LISTSCENESREQUEST']._serialized_start=240
+  _globals['_LISTSCENESREQUEST']._serialized_end=338
+  _globals['_LISTSCENESRESPONSE']._serialized_start=340
+  _globals['_LISTSCENESRESPONSE']._serialized_end=426
+  _globals['_LISTNEIGHBOURSREQUEST']._serialized_start=428
+  _globals['_LISTNEIGHBOURSREQUEST']._serialized_end=522
+  _globals['_LISTNEIGHBOURSRESPONSE']._serialized_start=524
+  _globals['_LISTNEIGHBOURSRESPONSE']._serialized_end=589
+  _globals['_GETSCENEMEDIAREQUEST']._serialized_start=591
+  _globals['_GETSCENEMEDIAREQUEST']._serialized_end=632
+  _globals['_SCENEMEDIA']._serialized_start=635
+  _globals['_SCENEMEDIA']._serialized_end=806
+  _globals['_GETSCENEMEDIARESPONSE']._serialized_start=808
+  _globals['_GETSCENEMEDIARESPONSE']._serialized_end=876
+  _globals['_SCENESERVICE']._serialized_start=879
+  _globals['_SCENESERVICE']._serialized_end=1264
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ Scenes of indexed videos."""
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from heimdex.scene.v1 import scene_pb2 as _scene_pb2
 import builtins as _builtins
@@ -132,3 +133,153 @@ class ListScenesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListScenesResponse: _TypeAlias = ListScenesResponse  # noqa: Y015
+
+@_typing.final
+class ListNeighboursRequest(_message.Message):
+    """Request of ListNeighbours."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCENE_ID_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    INCLUDE_URLS_FIELD_NUMBER: _builtins.int
+    scene_id: _builtins.str
+    """The scene."""
+    before: _builtins.int
+    """Scenes before it, range [0, 10]."""
+    after: _builtins.int
+    """Scenes after it, range [0, 10]."""
+    include_urls: _builtins.bool
+    """Sign URLs for the keyframes."""
+    def __init__(
+        self,
+        *,
+        scene_id: _builtins.str = ...,
+        before: _builtins.int = ...,
+        after: _builtins.int = ...,
+        include_urls: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "include_urls", b"include_urls", "scene_id", b"scene_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListNeighboursRequest: _TypeAlias = ListNeighboursRequest  # noqa: Y015
+
+@_typing.final
+class ListNeighboursResponse(_message.Message):
+    """Response of ListNeighbours."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCENES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def scenes(self) -> _containers.RepeatedCompositeFieldContainer[_scene_pb2.Scene]:
+        """In order of start."""
+
+    def __init__(
+        self,
+        *,
+        scenes: _abc.Iterable[_scene_pb2.Scene] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["scenes", b"scenes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListNeighboursResponse: _TypeAlias = ListNeighboursResponse  # noqa: Y015
+
+@_typing.final
+class GetSceneMediaRequest(_message.Message):
+    """Request of GetSceneMedia."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCENE_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def scene_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The scenes, 1 to 200."""
+
+    def __init__(
+        self,
+        *,
+        scene_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["scene_ids", b"scene_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSceneMediaRequest: _TypeAlias = GetSceneMediaRequest  # noqa: Y015
+
+@_typing.final
+class SceneMedia(_message.Message):
+    """What shows a scene."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCENE_ID_FIELD_NUMBER: _builtins.int
+    KEYFRAME_URL_FIELD_NUMBER: _builtins.int
+    PLAYBACK_URL_FIELD_NUMBER: _builtins.int
+    CONTENT_TYPE_FIELD_NUMBER: _builtins.int
+    BROWSER_PLAYABLE_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    scene_id: _builtins.str
+    """The scene."""
+    keyframe_url: _builtins.str
+    """Signed URL of its keyframe, a JPEG; empty when it has none."""
+    playback_url: _builtins.str
+    """Signed URL of its video, with the scene's time as a media fragment (`#t=12.5,17`)."""
+    content_type: _builtins.str
+    """MIME type of the video."""
+    browser_playable: _builtins.bool
+    """Whether browsers play it as it is."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the first of the URLs ends to work."""
+
+    def __init__(
+        self,
+        *,
+        scene_id: _builtins.str = ...,
+        keyframe_url: _builtins.str = ...,
+        playback_url: _builtins.str = ...,
+        content_type: _builtins.str = ...,
+        browser_playable: _builtins.bool = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["browser_playable", b"browser_playable", "content_type", b"content_type", "expire_time", b"expire_time", "keyframe_url", b"keyframe_url", "playback_url", b"playback_url", "scene_id", b"scene_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SceneMedia: _TypeAlias = SceneMedia  # noqa: Y015
+
+@_typing.final
+class GetSceneMediaResponse(_message.Message):
+    """Response of GetSceneMedia."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEDIA_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def media(self) -> _containers.RepeatedCompositeFieldContainer[Global___SceneMedia]:
+        """In the order that was asked for."""
+
+    def __init__(
+        self,
+        *,
+        media: _abc.Iterable[Global___SceneMedia] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["media", b"media"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSceneMediaResponse: _TypeAlias = GetSceneMediaResponse  # noqa: Y015

@@ -45,6 +45,16 @@ class SceneServiceStub:
                 request_serializer=heimdex_dot_scene_dot_v1_dot_scene__service__pb2.ListScenesRequest.SerializeToString,
                 response_deserializer=heimdex_dot_scene_dot_v1_dot_scene__service__pb2.ListScenesResponse.FromString,
                 _registered_method=True)
+        self.ListNeighbours = channel.unary_unary(
+                '/heimdex.scene.v1.SceneService/ListNeighbours',
+                request_serializer=heimdex_dot_scene_dot_v1_dot_scene__service__pb2.ListNeighboursRequest.SerializeToString,
+                response_deserializer=heimdex_dot_scene_dot_v1_dot_scene__service__pb2.ListNeighboursResponse.FromString,
+                _registered_method=True)
+        self.GetSceneMedia = channel.unary_unary(
+                '/heimdex.scene.v1.SceneService/GetSceneMedia',
+                request_serializer=heimdex_dot_scene_dot_v1_dot_scene__service__pb2.GetSceneMediaRequest.SerializeToString,
+                response_deserializer=heimdex_dot_scene_dot_v1_dot_scene__service__pb2.GetSceneMediaResponse.FromString,
+                _registered_method=True)
 
 
 class SceneServiceServicer:
@@ -66,6 +76,22 @@ class SceneServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListNeighbours(self, request, context):
+        """ListNeighbours returns the scenes before and after one in its video, itself left out; NOT_FOUND for
+        another tenant's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSceneMedia(self, request, context):
+        """GetSceneMedia signs what is needed to show scenes, in one call for a page of hits. Scenes that may
+        not be shown any more are left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SceneServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +104,16 @@ def add_SceneServiceServicer_to_server(servicer, server):
                     servicer.ListScenes,
                     request_deserializer=heimdex_dot_scene_dot_v1_dot_scene__service__pb2.ListScenesRequest.FromString,
                     response_serializer=heimdex_dot_scene_dot_v1_dot_scene__service__pb2.ListScenesResponse.SerializeToString,
+            ),
+            'ListNeighbours': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListNeighbours,
+                    request_deserializer=heimdex_dot_scene_dot_v1_dot_scene__service__pb2.ListNeighboursRequest.FromString,
+                    response_serializer=heimdex_dot_scene_dot_v1_dot_scene__service__pb2.ListNeighboursResponse.SerializeToString,
+            ),
+            'GetSceneMedia': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSceneMedia,
+                    request_deserializer=heimdex_dot_scene_dot_v1_dot_scene__service__pb2.GetSceneMediaRequest.FromString,
+                    response_serializer=heimdex_dot_scene_dot_v1_dot_scene__service__pb2.GetSceneMediaResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +171,60 @@ class SceneService:
             '/heimdex.scene.v1.SceneService/ListScenes',
             heimdex_dot_scene_dot_v1_dot_scene__service__pb2.ListScenesRequest.SerializeToString,
             heimdex_dot_scene_dot_v1_dot_scene__service__pb2.ListScenesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListNeighbours(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heimdex.scene.v1.SceneService/ListNeighbours',
+            heimdex_dot_scene_dot_v1_dot_scene__service__pb2.ListNeighboursRequest.SerializeToString,
+            heimdex_dot_scene_dot_v1_dot_scene__service__pb2.ListNeighboursResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSceneMedia(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heimdex.scene.v1.SceneService/GetSceneMedia',
+            heimdex_dot_scene_dot_v1_dot_scene__service__pb2.GetSceneMediaRequest.SerializeToString,
+            heimdex_dot_scene_dot_v1_dot_scene__service__pb2.GetSceneMediaResponse.FromString,
             options,
             channel_credentials,
             insecure,

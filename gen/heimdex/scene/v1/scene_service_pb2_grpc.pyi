@@ -39,6 +39,14 @@ class SceneServiceStub:
     """ListScenes returns a video's scenes in order; empty while the video is not searchable, NOT_FOUND
     for another tenant's.
     """
+    ListNeighbours: _grpc.UnaryUnaryMultiCallable[_scene_service_pb2.ListNeighboursRequest, _scene_service_pb2.ListNeighboursResponse]
+    """ListNeighbours returns the scenes before and after one in its video, itself left out; NOT_FOUND for
+    another tenant's.
+    """
+    GetSceneMedia: _grpc.UnaryUnaryMultiCallable[_scene_service_pb2.GetSceneMediaRequest, _scene_service_pb2.GetSceneMediaResponse]
+    """GetSceneMedia signs what is needed to show scenes, in one call for a page of hits. Scenes that may
+    not be shown any more are left out.
+    """
 
 @_typing.type_check_only
 class SceneServiceAsyncStub(SceneServiceStub):
@@ -50,6 +58,14 @@ class SceneServiceAsyncStub(SceneServiceStub):
     ListScenes: _aio.UnaryUnaryMultiCallable[_scene_service_pb2.ListScenesRequest, _scene_service_pb2.ListScenesResponse]  # type: ignore[assignment]
     """ListScenes returns a video's scenes in order; empty while the video is not searchable, NOT_FOUND
     for another tenant's.
+    """
+    ListNeighbours: _aio.UnaryUnaryMultiCallable[_scene_service_pb2.ListNeighboursRequest, _scene_service_pb2.ListNeighboursResponse]  # type: ignore[assignment]
+    """ListNeighbours returns the scenes before and after one in its video, itself left out; NOT_FOUND for
+    another tenant's.
+    """
+    GetSceneMedia: _aio.UnaryUnaryMultiCallable[_scene_service_pb2.GetSceneMediaRequest, _scene_service_pb2.GetSceneMediaResponse]  # type: ignore[assignment]
+    """GetSceneMedia signs what is needed to show scenes, in one call for a page of hits. Scenes that may
+    not be shown any more are left out.
     """
 
 class SceneServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -71,6 +87,26 @@ class SceneServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_scene_service_pb2.ListScenesResponse, _abc.Awaitable[_scene_service_pb2.ListScenesResponse]]:
         """ListScenes returns a video's scenes in order; empty while the video is not searchable, NOT_FOUND
         for another tenant's.
+        """
+
+    @_abc_1.abstractmethod
+    def ListNeighbours(
+        self,
+        request: _scene_service_pb2.ListNeighboursRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scene_service_pb2.ListNeighboursResponse, _abc.Awaitable[_scene_service_pb2.ListNeighboursResponse]]:
+        """ListNeighbours returns the scenes before and after one in its video, itself left out; NOT_FOUND for
+        another tenant's.
+        """
+
+    @_abc_1.abstractmethod
+    def GetSceneMedia(
+        self,
+        request: _scene_service_pb2.GetSceneMediaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scene_service_pb2.GetSceneMediaResponse, _abc.Awaitable[_scene_service_pb2.GetSceneMediaResponse]]:
+        """GetSceneMedia signs what is needed to show scenes, in one call for a page of hits. Scenes that may
+        not be shown any more are left out.
         """
 
 def add_SceneServiceServicer_to_server(servicer: SceneServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -23,42 +23,77 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from heimdex.scene.v1 import scene_pb2 as heimdex_dot_scene_dot_v1_dot_scene__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&heimdex/search/v1/search_service.proto\x12\x11heimdex.search.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cheimdex/scene/v1/scene.proto\"M\n\x0cSearchFilter\x12\x11\n\tvideo_ids\x18\x01 \x03(\t\x12\x12\n\nperson_ids\x18\x02 \x03(\t\x12\x16\n\x0emin_confidence\x18\x03 \x01(\x02\"\xc1\x01\n\x13SearchScenesRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12/\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x1f.heimdex.search.v1.SearchFilter\x12-\n\x08\x64\x65livery\x18\x05 \x01(\x0e\x32\x1b.heimdex.search.v1.Delivery\x12\x14\n\x0cinclude_urls\x18\x06 \x01(\x08\"o\n\x0f\x44\x65gradedChannel\x12+\n\x07\x63hannel\x18\x01 \x01(\x0e\x32\x1a.heimdex.search.v1.Channel\x12/\n\x05\x63\x61use\x18\x02 \x01(\x0e\x32 .heimdex.search.v1.DegradedCause\"|\n\x0c\x43ontribution\x12+\n\x07\x63hannel\x18\x01 \x01(\x0e\x32\x1a.heimdex.search.v1.Channel\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\x12\x0e\n\x06weight\x18\x03 \x01(\x02\x12\x0e\n\x06points\x18\x04 \x01(\x02\x12\x0b\n\x03raw\x18\x05 \x01(\x02\"\x8c\x01\n\x07TextRun\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x13\n\x0bhighlighted\x18\x02 \x01(\x08\x12/\n\x0cstart_offset\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nend_offset\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x83\x02\n\x08SceneHit\x12\x0c\n\x04rank\x18\x01 \x01(\x05\x12&\n\x05scene\x18\x02 \x01(\x0b\x32\x17.heimdex.scene.v1.Scene\x12\r\n\x05score\x18\x03 \x01(\x02\x12\x12\n\nconfidence\x18\x04 \x01(\x02\x12\x36\n\rmatch_quality\x18\x05 \x01(\x0e\x32\x1f.heimdex.search.v1.MatchQuality\x12\x36\n\rcontributions\x18\x06 \x03(\x0b\x32\x1f.heimdex.search.v1.Contribution\x12.\n\ntranscript\x18\x07 \x03(\x0b\x32\x1a.heimdex.search.v1.TextRun\"\x91\x02\n\rSearchSummary\x12\x12\n\ntotal_hits\x18\x01 \x01(\x05\x12\x36\n\rmatch_quality\x18\x02 \x01(\x0e\x32\x1f.heimdex.search.v1.MatchQuality\x12\x34\n\x08\x64\x65graded\x18\x03 \x03(\x0b\x32\".heimdex.search.v1.DegradedChannel\x12*\n\x07\x65lapsed\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07ranking\x18\x05 \x01(\t\x12\x12\n\ngeneration\x18\x06 \x01(\x03\x12-\n\x06people\x18\x07 \x03(\x0b\x32\x1d.heimdex.scene.v1.ScenePerson\"\xe7\x01\n\x14SearchScenesResponse\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.heimdex.search.v1.FrameKind\x12)\n\x04hits\x18\x02 \x03(\x0b\x32\x1b.heimdex.search.v1.SceneHit\x12,\n\x08\x61nswered\x18\x03 \x03(\x0e\x32\x1a.heimdex.search.v1.Channel\x12\x31\n\x07summary\x18\x04 \x01(\x0b\x32 .heimdex.search.v1.SearchSummary\x12\x17\n\x0fnext_page_token\x18\x05 \x01(\t*W\n\x08\x44\x65livery\x12\x18\n\x14\x44\x45LIVERY_UNSPECIFIED\x10\x00\x12\x18\n\x14\x44\x45LIVERY_PROGRESSIVE\x10\x01\x12\x17\n\x13\x44\x45LIVERY_FINAL_ONLY\x10\x02*k\n\tFrameKind\x12\x1a\n\x16\x46RAME_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46RAME_KIND_PARTIAL\x10\x01\x12\x15\n\x11\x46RAME_KIND_UPDATE\x10\x02\x12\x13\n\x0f\x46RAME_KIND_DONE\x10\x03*\x84\x01\n\x07\x43hannel\x12\x17\n\x13\x43HANNEL_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43HANNEL_LEXICAL\x10\x01\x12\x11\n\rCHANNEL_DENSE\x10\x02\x12\x12\n\x0e\x43HANNEL_VISION\x10\x03\x12\x10\n\x0c\x43HANNEL_TAGS\x10\x04\x12\x12\n\x0e\x43HANNEL_PEOPLE\x10\x05*h\n\rDegradedCause\x12\x1e\n\x1a\x44\x45GRADED_CAUSE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x44\x45GRADED_CAUSE_LATE\x10\x01\x12\x1e\n\x1a\x44\x45GRADED_CAUSE_UNAVAILABLE\x10\x02*\x80\x01\n\x0cMatchQuality\x12\x1d\n\x19MATCH_QUALITY_UNSPECIFIED\x10\x00\x12\x1b\n\x17MATCH_QUALITY_SUPPORTED\x10\x01\x12\x1c\n\x18MATCH_QUALITY_BEST_GUESS\x10\x02\x12\x16\n\x12MATCH_QUALITY_NONE\x10\x03\x32r\n\rSearchService\x12\x61\n\x0cSearchScenes\x12&.heimdex.search.v1.SearchScenesRequest\x1a\'.heimdex.search.v1.SearchScenesResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&heimdex/search/v1/search_service.proto\x12\x11heimdex.search.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cheimdex/scene/v1/scene.proto\"\xcd\x02\n\x0cSearchFilter\x12\x11\n\tvideo_ids\x18\x01 \x03(\t\x12\x12\n\nperson_ids\x18\x02 \x03(\t\x12\x16\n\x0emin_confidence\x18\x03 \x01(\x02\x12\x1b\n\x13\x65xcluded_person_ids\x18\x04 \x03(\t\x12\x0c\n\x04tags\x18\x05 \x03(\t\x12\x11\n\tlanguages\x18\x06 \x03(\t\x12\x31\n\ruploaded_from\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0buploaded_to\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x0boffset_from\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\toffset_to\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\"\x87\x01\n\rSearchWeights\x12\x11\n\x04text\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x13\n\x06vision\x18\x02 \x01(\x02H\x01\x88\x01\x01\x12\x11\n\x04tags\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x13\n\x06people\x18\x04 \x01(\x02H\x03\x88\x01\x01\x42\x07\n\x05_textB\t\n\x07_visionB\x07\n\x05_tagsB\t\n\x07_people\"\xe2\x03\n\x13SearchScenesRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12/\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x1f.heimdex.search.v1.SearchFilter\x12-\n\x08\x64\x65livery\x18\x05 \x01(\x0e\x32\x1b.heimdex.search.v1.Delivery\x12\x14\n\x0cinclude_urls\x18\x06 \x01(\x08\x12\x31\n\x07weights\x18\x07 \x01(\x0b\x32 .heimdex.search.v1.SearchWeights\x12)\n\x06\x66usion\x18\x08 \x01(\x0e\x32\x19.heimdex.search.v1.Fusion\x12!\n\x14max_scenes_per_video\x18\t \x01(\x05H\x00\x88\x01\x01\x12,\n\x08group_by\x18\n \x01(\x0e\x32\x1a.heimdex.search.v1.GroupBy\x12(\n\x06\x66\x61\x63\x65ts\x18\x0b \x03(\x0e\x32\x18.heimdex.search.v1.Facet\x12\x14\n\x0cinclude_weak\x18\x0c \x01(\x08\x12\x17\n\x0fimage_upload_id\x18\r \x01(\tB\x17\n\x15_max_scenes_per_video\"o\n\x0f\x44\x65gradedChannel\x12+\n\x07\x63hannel\x18\x01 \x01(\x0e\x32\x1a.heimdex.search.v1.Channel\x12/\n\x05\x63\x61use\x18\x02 \x01(\x0e\x32 .heimdex.search.v1.DegradedCause\"|\n\x0c\x43ontribution\x12+\n\x07\x63hannel\x18\x01 \x01(\x0e\x32\x1a.heimdex.search.v1.Channel\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\x12\x0e\n\x06weight\x18\x03 \x01(\x02\x12\x0e\n\x06points\x18\x04 \x01(\x02\x12\x0b\n\x03raw\x18\x05 \x01(\x02\"\x8c\x01\n\x07TextRun\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x13\n\x0bhighlighted\x18\x02 \x01(\x08\x12/\n\x0cstart_offset\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nend_offset\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xe7\x02\n\x08SceneHit\x12\x0c\n\x04rank\x18\x01 \x01(\x05\x12&\n\x05scene\x18\x02 \x01(\x0b\x32\x17.heimdex.scene.v1.Scene\x12\r\n\x05score\x18\x03 \x01(\x02\x12\x12\n\nconfidence\x18\x04 \x01(\x02\x12\x36\n\rmatch_quality\x18\x05 \x01(\x0e\x32\x1f.heimdex.search.v1.MatchQuality\x12\x36\n\rcontributions\x18\x06 \x03(\x0b\x32\x1f.heimdex.search.v1.Contribution\x12.\n\ntranscript\x18\x07 \x03(\x0b\x32\x1a.heimdex.search.v1.TextRun\x12+\n\x0cmatched_tags\x18\x08 \x03(\x0b\x32\x15.heimdex.scene.v1.Tag\x12\x35\n\x0ematched_people\x18\t \x03(\x0b\x32\x1d.heimdex.scene.v1.ScenePerson\"\x90\x01\n\x0bParsedQuery\x12\r\n\x05words\x18\x01 \x01(\t\x12\x0f\n\x07meaning\x18\x02 \x01(\t\x12\x0f\n\x07phrases\x18\x03 \x03(\t\x12\x10\n\x08\x65xcluded\x18\x04 \x03(\t\x12-\n\x06people\x18\x05 \x03(\x0b\x32\x1d.heimdex.scene.v1.ScenePerson\x12\x0f\n\x07read_as\x18\x06 \x01(\t\"h\n\rChannelTiming\x12+\n\x07\x63hannel\x18\x01 \x01(\x0e\x32\x1a.heimdex.search.v1.Channel\x12*\n\x07\x65lapsed\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"9\n\nFacetCount\x12\r\n\x05value\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x05\"e\n\x0b\x46\x61\x63\x65tCounts\x12\'\n\x05\x66\x61\x63\x65t\x18\x01 \x01(\x0e\x32\x18.heimdex.search.v1.Facet\x12-\n\x06\x63ounts\x18\x02 \x03(\x0b\x32\x1d.heimdex.search.v1.FacetCount\"\xd4\x03\n\rSearchSummary\x12\x12\n\ntotal_hits\x18\x01 \x01(\x05\x12\x36\n\rmatch_quality\x18\x02 \x01(\x0e\x32\x1f.heimdex.search.v1.MatchQuality\x12\x34\n\x08\x64\x65graded\x18\x03 \x03(\x0b\x32\".heimdex.search.v1.DegradedChannel\x12*\n\x07\x65lapsed\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07ranking\x18\x05 \x01(\t\x12\x12\n\ngeneration\x18\x06 \x01(\x03\x12-\n\x06people\x18\x07 \x03(\x0b\x32\x1d.heimdex.scene.v1.ScenePerson\x12\x10\n\x08query_id\x18\x08 \x01(\t\x12.\n\x06parsed\x18\t \x01(\x0b\x32\x1e.heimdex.search.v1.ParsedQuery\x12\x31\n\x07timings\x18\n \x03(\x0b\x32 .heimdex.search.v1.ChannelTiming\x12\x1c\n\x14total_is_lower_bound\x18\x0b \x01(\x08\x12.\n\x06\x66\x61\x63\x65ts\x18\x0c \x03(\x0b\x32\x1e.heimdex.search.v1.FacetCounts\"\x97\x02\n\x14SearchScenesResponse\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.heimdex.search.v1.FrameKind\x12)\n\x04hits\x18\x02 \x03(\x0b\x32\x1b.heimdex.search.v1.SceneHit\x12,\n\x08\x61nswered\x18\x03 \x03(\x0e\x32\x1a.heimdex.search.v1.Channel\x12\x31\n\x07summary\x18\x04 \x01(\x0b\x32 .heimdex.search.v1.SearchSummary\x12\x17\n\x0fnext_page_token\x18\x05 \x01(\t\x12.\n\tweak_hits\x18\x06 \x03(\x0b\x32\x1b.heimdex.search.v1.SceneHit\"8\n\x15SuggestQueriesRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\"`\n\nSuggestion\x12\x0c\n\x04text\x18\x01 \x01(\t\x12/\n\x04kind\x18\x02 \x01(\x0e\x32!.heimdex.search.v1.SuggestionKind\x12\x13\n\x0bscene_count\x18\x03 \x01(\x05\"L\n\x16SuggestQueriesResponse\x12\x32\n\x0bsuggestions\x18\x01 \x03(\x0b\x32\x1d.heimdex.search.v1.Suggestion\"\xcf\x01\n\x12\x46indSimilarRequest\x12\x10\n\x08scene_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12/\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x1f.heimdex.search.v1.SearchFilter\x12\x31\n\x07weights\x18\x04 \x01(\x0b\x32 .heimdex.search.v1.SearchWeights\x12\x1a\n\x12include_same_video\x18\x05 \x01(\x08\x12\x14\n\x0cinclude_urls\x18\x06 \x01(\x08\"s\n\x13\x46indSimilarResponse\x12)\n\x04hits\x18\x01 \x03(\x0b\x32\x1b.heimdex.search.v1.SceneHit\x12\x31\n\x07summary\x18\x02 \x01(\x0b\x32 .heimdex.search.v1.SearchSummary\"\x8c\x01\n\x15RecordFeedbackRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08query_id\x18\x02 \x01(\t\x12-\n\x04kind\x18\x03 \x01(\x0e\x32\x1f.heimdex.search.v1.FeedbackKind\x12\x10\n\x08scene_id\x18\x04 \x01(\t\x12\x0c\n\x04rank\x18\x05 \x01(\x05\"\x18\n\x16RecordFeedbackResponse*W\n\x08\x44\x65livery\x12\x18\n\x14\x44\x45LIVERY_UNSPECIFIED\x10\x00\x12\x18\n\x14\x44\x45LIVERY_PROGRESSIVE\x10\x01\x12\x17\n\x13\x44\x45LIVERY_FINAL_ONLY\x10\x02*S\n\x06\x46usion\x12\x16\n\x12\x46USION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x46USION_CALIBRATED\x10\x01\x12\x1a\n\x16\x46USION_RECIPROCAL_RANK\x10\x02*K\n\x07GroupBy\x12\x18\n\x14GROUP_BY_UNSPECIFIED\x10\x00\x12\x12\n\x0eGROUP_BY_SCENE\x10\x01\x12\x12\n\x0eGROUP_BY_VIDEO\x10\x02*R\n\x05\x46\x61\x63\x65t\x12\x15\n\x11\x46\x41\x43\x45T_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x46\x41\x43\x45T_PEOPLE\x10\x01\x12\x0e\n\nFACET_TAGS\x10\x02\x12\x10\n\x0c\x46\x41\x43\x45T_VIDEOS\x10\x03*k\n\tFrameKind\x12\x1a\n\x16\x46RAME_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46RAME_KIND_PARTIAL\x10\x01\x12\x15\n\x11\x46RAME_KIND_UPDATE\x10\x02\x12\x13\n\x0f\x46RAME_KIND_DONE\x10\x03*\x84\x01\n\x07\x43hannel\x12\x17\n\x13\x43HANNEL_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43HANNEL_LEXICAL\x10\x01\x12\x11\n\rCHANNEL_DENSE\x10\x02\x12\x12\n\x0e\x43HANNEL_VISION\x10\x03\x12\x10\n\x0c\x43HANNEL_TAGS\x10\x04\x12\x12\n\x0e\x43HANNEL_PEOPLE\x10\x05*h\n\rDegradedCause\x12\x1e\n\x1a\x44\x45GRADED_CAUSE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x44\x45GRADED_CAUSE_LATE\x10\x01\x12\x1e\n\x1a\x44\x45GRADED_CAUSE_UNAVAILABLE\x10\x02*\x80\x01\n\x0cMatchQuality\x12\x1d\n\x19MATCH_QUALITY_UNSPECIFIED\x10\x00\x12\x1b\n\x17MATCH_QUALITY_SUPPORTED\x10\x01\x12\x1c\n\x18MATCH_QUALITY_BEST_GUESS\x10\x02\x12\x16\n\x12MATCH_QUALITY_NONE\x10\x03*\x80\x01\n\x0eSuggestionKind\x12\x1f\n\x1bSUGGESTION_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16SUGGESTION_KIND_PERSON\x10\x01\x12\x17\n\x13SUGGESTION_KIND_TAG\x10\x02\x12\x18\n\x14SUGGESTION_KIND_WORD\x10\x03*\xb8\x01\n\x0c\x46\x65\x65\x64\x62\x61\x63kKind\x12\x1d\n\x19\x46\x45\x45\x44\x42\x41\x43K_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14\x46\x45\x45\x44\x42\x41\x43K_KIND_OPENED\x10\x01\x12\x18\n\x14\x46\x45\x45\x44\x42\x41\x43K_KIND_PLAYED\x10\x02\x12\x1a\n\x16\x46\x45\x45\x44\x42\x41\x43K_KIND_RELEVANT\x10\x03\x12\x1c\n\x18\x46\x45\x45\x44\x42\x41\x43K_KIND_IRRELEVANT\x10\x04\x12\x1b\n\x17\x46\x45\x45\x44\x42\x41\x43K_KIND_NOT_FOUND\x10\x05\x32\x9e\x03\n\rSearchService\x12\x61\n\x0cSearchScenes\x12&.heimdex.search.v1.SearchScenesRequest\x1a\'.heimdex.search.v1.SearchScenesResponse0\x01\x12\x65\n\x0eSuggestQueries\x12(.heimdex.search.v1.SuggestQueriesRequest\x1a).heimdex.search.v1.SuggestQueriesResponse\x12\\\n\x0b\x46indSimilar\x12%.heimdex.search.v1.FindSimilarRequest\x1a&.heimdex.search.v1.FindSimilarResponse\x12\x65\n\x0eRecordFeedback\x12(.heimdex.search.v1.RecordFeedbackRequest\x1a).heimdex.search.v1.RecordFeedbackResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'heimdex.search.v1.search_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DELIVERY']._serialized_start=1552
-  _globals['_DELIVERY']._serialized_end=1639
-  _globals['_FRAMEKIND']._serialized_start=1641
-  _globals['_FRAMEKIND']._serialized_end=1748
-  _globals['_CHANNEL']._serialized_start=1751
-  _globals['_CHANNEL']._serialized_end=1883
-  _globals['_DEGRADEDCAUSE']._serialized_start=1885
-  _globals['_DEGRADEDCAUSE']._serialized_end=1989
-  _globals['_MATCHQUALITY']._serialized_start=1992
-  _globals['_MATCHQUALITY']._serialized_end=2120
-  _globals['_SEARCHFILTER']._serialized_start=123
-  _globals['_SEARCHFILTER']._serialized_end=200
-  _globals['_SEARCHSCENESREQUEST']._serialized_start=203
-  _globals['_SEARCHSCENESREQUEST']._serialized_end=396
-  _globals['_DEGRADEDCHANNEL']._serialized_start=398
-  _globals['_DEGRADEDCHANNEL']._serialized_end=509
-  _globals['_CONTRIBUTION']._serialized_start=511
-  _globals['_CONTRIBUTION']._serialized_end=635
-  _globals['_TEXTRUN']._serialized_start=638
-  _globals['_TEXTRUN']._serialized_end=778
-  _globals['_SCENEHIT']._serialized_start=781
-  _globals['_SCENEHIT']._serialized_end=1040
-  _globals['_SEARCHSUMMARY']._serialized_start=1043
-  _globals['_SEARCHSUMMARY']._serialized_end=1316
-  _globals['_SEARCHSCENESRESPONSE']._serialized_start=1319
-  _globals['_SEARCHSCENESRESPONSE']._serialized_end=1550
-  _globals['_SEARCHSERVICE']._serialized_start=2122
-  _globals['_SEARCHSERVICE']._serialized_end=2236
+  _globals['_DELIVERY']._serialized_start=3757
+  _globals['_DELIVERY']._serialized_end=3844
+  _globals['_FUSION']._serialized_start=3846
+  _globals['_FUSION']._serialized_end=3929
+  _globals['_GROUPBY']._serialized_start=3931
+  _globals['_GROUPBY']._serialized_end=4006
+  _globals['_FACET']._serialized_start=4008
+  _globals['_FACET']._serialized_end=4090
+  _globals['_FRAMEKIND']._serialized_start=4092
+  _globals['_FRAMEKIND']._serialized_end=4199
+  _globals['_CHANNEL']._serialized_start=4202
+  _globals['_CHANNEL']._serialized_end=4334
+  _globals['_DEGRADEDCAUSE']._serialized_start=4336
+  _globals['_DEGRADEDCAUSE']._serialized_end=4440
+  _globals['_MATCHQUALITY']._serialized_start=4443
+  _globals['_MATCHQUALITY']._serialized_end=4571
+  _globals['_SUGGESTIONKIND']._serialized_start=4574
+  _globals['_SUGGESTIONKIND']._serialized_end=4702
+  _globals['_FEEDBACKKIND']._serialized_start=4705
+  _globals['_FEEDBACKKIND']._serialized_end=4889
+  _globals['_SEARCHFILTER']._serialized_start=157
+  _globals['_SEARCHFILTER']._serialized_end=490
+  _globals['_SEARCHWEIGHTS']._serialized_start=493
+  _globals['_SEARCHWEIGHTS']._serialized_end=628
+  _globals['_SEARCHSCENESREQUEST']._serialized_start=631
+  _globals['_SEARCHSCENESREQUEST']._serialized_end=1113
+  _globals['_DEGRADEDCHANNEL']._serialized_start=1115
+  _globals['_DEGRADEDCHANNEL']._serialized_end=1226
+  _globals['_CONTRIBUTION']._serialized_start=1228
+  _globals['_CONTRIBUTION']._serialized_end=1352
+  _globals['_TEXTRUN']._serialized_start=1355
+  _globals['_TEXTRUN']._serialized_end=1495
+  _globals['_SCENEHIT']._serialized_start=1498
+  _globals['_SCENEHIT']._serialized_end=1857
+  _globals['_PARSEDQUERY']._serialized_start=1860
+  _globals['_PARSEDQUERY']._serialized_end=2004
+  _globals['_CHANNELTIMING']._serialized_start=2006
+  _globals['_CHANNELTIMING']._serialized_end=2110
+  _globals['_FACETCOUNT']._serialized_start=2112
+  _globals['_FACETCOUNT']._serialized_end=2169
+  _globals['_FACETCOUNTS']._serialized_start=2171
+  _globals['_FACETCOUNTS']._serialized_end=2272
+  _globals['_SEARCHSUMMARY']._serialized_start=2275
+  _globals['_SEARCHSUMMARY']._serialized_end=2743
+  _globals['_SEARCHSCENESRESPONSE']._serialized_start=2746
+  _globals['_SEARCHSCENESRESPONSE']._serialized_end=3025
+  _globals['_SUGGESTQUERIESREQUEST']._serialized_start=3027
+  _globals['_SUGGESTQUERIESREQUEST']._serialized_end=3083
+  _globals['_SUGGESTION']._serialized_start=3085
+  _globals['_SUGGESTION']._serialized_end=3181
+  _globals['_SUGGESTQUERIESRESPONSE']._serialized_start=3183
+  _globals['_SUGGESTQUERIESRESPONSE']._serialized_end=3259
+  _globals['_FINDSIMILARREQUEST']._serialized_start=3262
+  _globals['_FINDSIMILARREQUEST']._serialized_end=3469
+  _globals['_FINDSIMILARRESPONSE']._serialized_start=3471
+  _globals['_FINDSIMILARRESPONSE']._serialized_end=3586
+  _globals['_RECORDFEEDBACKREQUEST']._serialized_start=3589
+  _globals['_RECORDFEEDBACKREQUEST']._serialized_end=3729
+  _globals['_RECORDFEEDBACKRESPONSE']._serialized_start=3731
+  _globals['_RECORDFEEDBACKRESPONSE']._serialized_end=3755
+  _globals['_SEARCHSERVICE']._serialized_start=4892
+  _globals['_SEARCHSERVICE']._serialized_end=5306
 # @@protoc_insertion_point(module_scope)

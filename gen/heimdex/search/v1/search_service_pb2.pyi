@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from heimdex.scene.v1 import scene_pb2 as _scene_pb2
@@ -44,6 +45,86 @@ DELIVERY_PROGRESSIVE: Delivery.ValueType  # 1
 DELIVERY_FINAL_ONLY: Delivery.ValueType  # 2
 """Only DONE."""
 Global___Delivery: _TypeAlias = Delivery  # noqa: Y015
+
+class _Fusion:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FusionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Fusion.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FUSION_UNSPECIFIED: _Fusion.ValueType  # 0
+    """As CALIBRATED."""
+    FUSION_CALIBRATED: _Fusion.ValueType  # 1
+    """By scores on fitted scales: a clear winner of one channel keeps its margin."""
+    FUSION_RECIPROCAL_RANK: _Fusion.ValueType  # 2
+    """By ranks (reciprocal rank fusion, k = 60): what other systems do, for comparison."""
+
+class Fusion(_Fusion, metaclass=_FusionEnumTypeWrapper):
+    """How channels make one list."""
+
+FUSION_UNSPECIFIED: Fusion.ValueType  # 0
+"""As CALIBRATED."""
+FUSION_CALIBRATED: Fusion.ValueType  # 1
+"""By scores on fitted scales: a clear winner of one channel keeps its margin."""
+FUSION_RECIPROCAL_RANK: Fusion.ValueType  # 2
+"""By ranks (reciprocal rank fusion, k = 60): what other systems do, for comparison."""
+Global___Fusion: _TypeAlias = Fusion  # noqa: Y015
+
+class _GroupBy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GroupByEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GroupBy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    GROUP_BY_UNSPECIFIED: _GroupBy.ValueType  # 0
+    """As SCENE."""
+    GROUP_BY_SCENE: _GroupBy.ValueType  # 1
+    """Scenes, best first."""
+    GROUP_BY_VIDEO: _GroupBy.ValueType  # 2
+    """Videos by their best scene: the hits of a video follow each other, best first, at most
+    `max_scenes_per_video` of each. `page_size` and `total_hits` still count hits.
+    """
+
+class GroupBy(_GroupBy, metaclass=_GroupByEnumTypeWrapper):
+    """What the rows of an answer are."""
+
+GROUP_BY_UNSPECIFIED: GroupBy.ValueType  # 0
+"""As SCENE."""
+GROUP_BY_SCENE: GroupBy.ValueType  # 1
+"""Scenes, best first."""
+GROUP_BY_VIDEO: GroupBy.ValueType  # 2
+"""Videos by their best scene: the hits of a video follow each other, best first, at most
+`max_scenes_per_video` of each. `page_size` and `total_hits` still count hits.
+"""
+Global___GroupBy: _TypeAlias = GroupBy  # noqa: Y015
+
+class _Facet:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FacetEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Facet.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FACET_UNSPECIFIED: _Facet.ValueType  # 0
+    """Not set; not allowed."""
+    FACET_PEOPLE: _Facet.ValueType  # 1
+    """People in its scenes."""
+    FACET_TAGS: _Facet.ValueType  # 2
+    """Tags of its scenes."""
+    FACET_VIDEOS: _Facet.ValueType  # 3
+    """Videos of its scenes."""
+
+class Facet(_Facet, metaclass=_FacetEnumTypeWrapper):
+    """What to count over the whole answer."""
+
+FACET_UNSPECIFIED: Facet.ValueType  # 0
+"""Not set; not allowed."""
+FACET_PEOPLE: Facet.ValueType  # 1
+"""People in its scenes."""
+FACET_TAGS: Facet.ValueType  # 2
+"""Tags of its scenes."""
+FACET_VIDEOS: Facet.ValueType  # 3
+"""Videos of its scenes."""
+Global___Facet: _TypeAlias = Facet  # noqa: Y015
 
 class _FrameKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -161,6 +242,70 @@ MATCH_QUALITY_NONE: MatchQuality.ValueType  # 3
 """Nothing in the library answers the query (of a whole answer only)."""
 Global___MatchQuality: _TypeAlias = MatchQuality  # noqa: Y015
 
+class _SuggestionKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SuggestionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SuggestionKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SUGGESTION_KIND_UNSPECIFIED: _SuggestionKind.ValueType  # 0
+    """Not set; never sent."""
+    SUGGESTION_KIND_PERSON: _SuggestionKind.ValueType  # 1
+    """An enrolled person."""
+    SUGGESTION_KIND_TAG: _SuggestionKind.ValueType  # 2
+    """Something that is seen or felt."""
+    SUGGESTION_KIND_WORD: _SuggestionKind.ValueType  # 3
+    """A word that is said."""
+
+class SuggestionKind(_SuggestionKind, metaclass=_SuggestionKindEnumTypeWrapper):
+    """What a suggestion is."""
+
+SUGGESTION_KIND_UNSPECIFIED: SuggestionKind.ValueType  # 0
+"""Not set; never sent."""
+SUGGESTION_KIND_PERSON: SuggestionKind.ValueType  # 1
+"""An enrolled person."""
+SUGGESTION_KIND_TAG: SuggestionKind.ValueType  # 2
+"""Something that is seen or felt."""
+SUGGESTION_KIND_WORD: SuggestionKind.ValueType  # 3
+"""A word that is said."""
+Global___SuggestionKind: _TypeAlias = SuggestionKind  # noqa: Y015
+
+class _FeedbackKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FeedbackKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FeedbackKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FEEDBACK_KIND_UNSPECIFIED: _FeedbackKind.ValueType  # 0
+    """Not set; not allowed."""
+    FEEDBACK_KIND_OPENED: _FeedbackKind.ValueType  # 1
+    """It was looked at."""
+    FEEDBACK_KIND_PLAYED: _FeedbackKind.ValueType  # 2
+    """It was played."""
+    FEEDBACK_KIND_RELEVANT: _FeedbackKind.ValueType  # 3
+    """It is what was looked for."""
+    FEEDBACK_KIND_IRRELEVANT: _FeedbackKind.ValueType  # 4
+    """It is not."""
+    FEEDBACK_KIND_NOT_FOUND: _FeedbackKind.ValueType  # 5
+    """The answer has not what was looked for; without a scene."""
+
+class FeedbackKind(_FeedbackKind, metaclass=_FeedbackKindEnumTypeWrapper):
+    """What became of a hit."""
+
+FEEDBACK_KIND_UNSPECIFIED: FeedbackKind.ValueType  # 0
+"""Not set; not allowed."""
+FEEDBACK_KIND_OPENED: FeedbackKind.ValueType  # 1
+"""It was looked at."""
+FEEDBACK_KIND_PLAYED: FeedbackKind.ValueType  # 2
+"""It was played."""
+FEEDBACK_KIND_RELEVANT: FeedbackKind.ValueType  # 3
+"""It is what was looked for."""
+FEEDBACK_KIND_IRRELEVANT: FeedbackKind.ValueType  # 4
+"""It is not."""
+FEEDBACK_KIND_NOT_FOUND: FeedbackKind.ValueType  # 5
+"""The answer has not what was looked for; without a scene."""
+Global___FeedbackKind: _TypeAlias = FeedbackKind  # noqa: Y015
+
 @_typing.final
 class SearchFilter(_message.Message):
     """Narrows a search."""
@@ -170,6 +315,13 @@ class SearchFilter(_message.Message):
     VIDEO_IDS_FIELD_NUMBER: _builtins.int
     PERSON_IDS_FIELD_NUMBER: _builtins.int
     MIN_CONFIDENCE_FIELD_NUMBER: _builtins.int
+    EXCLUDED_PERSON_IDS_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    LANGUAGES_FIELD_NUMBER: _builtins.int
+    UPLOADED_FROM_FIELD_NUMBER: _builtins.int
+    UPLOADED_TO_FIELD_NUMBER: _builtins.int
+    OFFSET_FROM_FIELD_NUMBER: _builtins.int
+    OFFSET_TO_FIELD_NUMBER: _builtins.int
     min_confidence: _builtins.float
     """Only hits with at least this confidence, range [0, 1]; 0 for all."""
     @_builtins.property
@@ -180,20 +332,108 @@ class SearchFilter(_message.Message):
     def person_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only scenes with all of these people (ids). At most 10."""
 
+    @_builtins.property
+    def excluded_person_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only scenes without any of these people (ids). At most 10. INVALID_ARGUMENT with one that is also
+        in `person_ids`.
+        """
+
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only scenes with all of these tags (ids, such as `espresso`). At most 10."""
+
+    @_builtins.property
+    def languages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only videos in one of these languages (BCP-47, such as `ko`). At most 10."""
+
+    @_builtins.property
+    def uploaded_from(self) -> _timestamp_pb2.Timestamp:
+        """Only videos that were uploaded at this time or later."""
+
+    @_builtins.property
+    def uploaded_to(self) -> _timestamp_pb2.Timestamp:
+        """Only videos that were uploaded before this time."""
+
+    @_builtins.property
+    def offset_from(self) -> _duration_pb2.Duration:
+        """Only scenes that begin at this offset of their video or later."""
+
+    @_builtins.property
+    def offset_to(self) -> _duration_pb2.Duration:
+        """Only scenes that begin before this offset of their video."""
+
     def __init__(
         self,
         *,
         video_ids: _abc.Iterable[_builtins.str] | None = ...,
         person_ids: _abc.Iterable[_builtins.str] | None = ...,
         min_confidence: _builtins.float = ...,
+        excluded_person_ids: _abc.Iterable[_builtins.str] | None = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        languages: _abc.Iterable[_builtins.str] | None = ...,
+        uploaded_from: _timestamp_pb2.Timestamp | None = ...,
+        uploaded_to: _timestamp_pb2.Timestamp | None = ...,
+        offset_from: _duration_pb2.Duration | None = ...,
+        offset_to: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["offset_from", b"offset_from", "offset_to", b"offset_to", "uploaded_from", b"uploaded_from", "uploaded_to", b"uploaded_to"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["min_confidence", b"min_confidence", "person_ids", b"person_ids", "video_ids", b"video_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["excluded_person_ids", b"excluded_person_ids", "languages", b"languages", "min_confidence", b"min_confidence", "offset_from", b"offset_from", "offset_to", b"offset_to", "person_ids", b"person_ids", "tags", b"tags", "uploaded_from", b"uploaded_from", "uploaded_to", b"uploaded_to", "video_ids", b"video_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchFilter: _TypeAlias = SearchFilter  # noqa: Y015
+
+@_typing.final
+class SearchWeights(_message.Message):
+    """Weights of one search instead of those of the ranking. What is not set stays. The base weights (text,
+    vision, tags) are divided by their sum, which must be above 0.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    VISION_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    PEOPLE_FIELD_NUMBER: _builtins.int
+    text: _builtins.float
+    """What is said, by words and by meaning, range [0, 1]."""
+    vision: _builtins.float
+    """What is seen, range [0, 1]."""
+    tags: _builtins.float
+    """What is seen or felt, by name, range [0, 1]."""
+    people: _builtins.float
+    """Most that people add, range [0, 1]."""
+    def __init__(
+        self,
+        *,
+        text: _builtins.float | None = ...,
+        vision: _builtins.float | None = ...,
+        tags: _builtins.float | None = ...,
+        people: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_people", b"_people", "_tags", b"_tags", "_text", b"_text", "_vision", b"_vision", "people", b"people", "tags", b"tags", "text", b"text", "vision", b"vision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_people", b"_people", "_tags", b"_tags", "_text", b"_text", "_vision", b"_vision", "people", b"people", "tags", b"tags", "text", b"text", "vision", b"vision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__people: _TypeAlias = _typing.Literal["people"]  # noqa: Y015
+    _WhichOneofArgType__people: _TypeAlias = _typing.Literal["_people", b"_people"]  # noqa: Y015
+    _WhichOneofReturnType__tags: _TypeAlias = _typing.Literal["tags"]  # noqa: Y015
+    _WhichOneofArgType__tags: _TypeAlias = _typing.Literal["_tags", b"_tags"]  # noqa: Y015
+    _WhichOneofReturnType__text: _TypeAlias = _typing.Literal["text"]  # noqa: Y015
+    _WhichOneofArgType__text: _TypeAlias = _typing.Literal["_text", b"_text"]  # noqa: Y015
+    _WhichOneofReturnType__vision: _TypeAlias = _typing.Literal["vision"]  # noqa: Y015
+    _WhichOneofArgType__vision: _TypeAlias = _typing.Literal["_vision", b"_vision"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__people) -> _WhichOneofReturnType__people | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tags) -> _WhichOneofReturnType__tags | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__text) -> _WhichOneofReturnType__text | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__vision) -> _WhichOneofReturnType__vision | None: ...
+
+Global___SearchWeights: _TypeAlias = SearchWeights  # noqa: Y015
 
 @_typing.final
 class SearchScenesRequest(_message.Message):
@@ -207,10 +447,19 @@ class SearchScenesRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     DELIVERY_FIELD_NUMBER: _builtins.int
     INCLUDE_URLS_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
+    FUSION_FIELD_NUMBER: _builtins.int
+    MAX_SCENES_PER_VIDEO_FIELD_NUMBER: _builtins.int
+    GROUP_BY_FIELD_NUMBER: _builtins.int
+    FACETS_FIELD_NUMBER: _builtins.int
+    INCLUDE_WEAK_FIELD_NUMBER: _builtins.int
+    IMAGE_UPLOAD_ID_FIELD_NUMBER: _builtins.int
     query: _builtins.str
     """What to find: 1 to 1,000 code points (NFC); control characters but white space are
     INVALID_ARGUMENT. `"…"` is a phrase that must be said, `@name` an enrolled person; a person's
-    name in plain text boosts their scenes. May be empty only when `filter.person_ids` is not.
+    name in plain text, with its particle (`민지가`), boosts their scenes; `-word` leaves out scenes that
+    say it or are tagged so. May be empty only when `filter.person_ids`, `filter.tags` or
+    `image_upload_id` is not.
     """
     page_size: _builtins.int
     """At most so many hits, range [0, 200]; 0 is 20."""
@@ -223,9 +472,29 @@ class SearchScenesRequest(_message.Message):
     """Which frames to send."""
     include_urls: _builtins.bool
     """Sign URLs for the keyframes."""
+    fusion: Global___Fusion.ValueType
+    """How channels make one list."""
+    max_scenes_per_video: _builtins.int
+    """At most so many scenes of a video, range [0, 200]; 0 is all of them. Not set: 4, or all where
+    `filter.video_ids` names one video.
+    """
+    group_by: Global___GroupBy.ValueType
+    """What the rows of the answer are."""
+    include_weak: _builtins.bool
+    """When nothing answers the query, send the nearest there is in `weak_hits`."""
+    image_upload_id: _builtins.str
+    """A picture to find by: an upload of purpose QUERY_IMAGE, completed. Alone or beside `query`."""
     @_builtins.property
     def filter(self) -> Global___SearchFilter:
         """Narrows the search."""
+
+    @_builtins.property
+    def weights(self) -> Global___SearchWeights:
+        """Weights of this search."""
+
+    @_builtins.property
+    def facets(self) -> _containers.RepeatedScalarFieldContainer[Global___Facet.ValueType]:
+        """What to count over the answer; only on the first page, with DONE. At most 3."""
 
     def __init__(
         self,
@@ -236,12 +505,21 @@ class SearchScenesRequest(_message.Message):
         filter: Global___SearchFilter | None = ...,
         delivery: Global___Delivery.ValueType = ...,
         include_urls: _builtins.bool = ...,
+        weights: Global___SearchWeights | None = ...,
+        fusion: Global___Fusion.ValueType = ...,
+        max_scenes_per_video: _builtins.int | None = ...,
+        group_by: Global___GroupBy.ValueType = ...,
+        facets: _abc.Iterable[Global___Facet.ValueType] | None = ...,
+        include_weak: _builtins.bool = ...,
+        image_upload_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_scenes_per_video", b"_max_scenes_per_video", "filter", b"filter", "max_scenes_per_video", b"max_scenes_per_video", "weights", b"weights"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery", "filter", b"filter", "include_urls", b"include_urls", "page_size", b"page_size", "page_token", b"page_token", "query", b"query"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_scenes_per_video", b"_max_scenes_per_video", "delivery", b"delivery", "facets", b"facets", "filter", b"filter", "fusion", b"fusion", "group_by", b"group_by", "image_upload_id", b"image_upload_id", "include_urls", b"include_urls", "include_weak", b"include_weak", "max_scenes_per_video", b"max_scenes_per_video", "page_size", b"page_size", "page_token", b"page_token", "query", b"query", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__max_scenes_per_video: _TypeAlias = _typing.Literal["max_scenes_per_video"]  # noqa: Y015
+    _WhichOneofArgType__max_scenes_per_video: _TypeAlias = _typing.Literal["_max_scenes_per_video", b"_max_scenes_per_video"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_scenes_per_video) -> _WhichOneofReturnType__max_scenes_per_video | None: ...
 
 Global___SearchScenesRequest: _TypeAlias = SearchScenesRequest  # noqa: Y015
 
@@ -360,10 +638,12 @@ class SceneHit(_message.Message):
     MATCH_QUALITY_FIELD_NUMBER: _builtins.int
     CONTRIBUTIONS_FIELD_NUMBER: _builtins.int
     TRANSCRIPT_FIELD_NUMBER: _builtins.int
+    MATCHED_TAGS_FIELD_NUMBER: _builtins.int
+    MATCHED_PEOPLE_FIELD_NUMBER: _builtins.int
     rank: _builtins.int
     """Place in the list, from 1 over all pages."""
     score: _builtins.float
-    """Ranking score, range [0, 1.3]; not comparable across queries."""
+    """Ranking score, range [0, 1.3], more only where `weights.people` is above 0.3; not comparable across queries."""
     confidence: _builtins.float
     """Absolute measure of how well the scene answers the query, range [0, 1]; comparable."""
     match_quality: Global___MatchQuality.ValueType
@@ -380,6 +660,14 @@ class SceneHit(_message.Message):
     def transcript(self) -> _containers.RepeatedCompositeFieldContainer[Global___TextRun]:
         """What is said, in pieces."""
 
+    @_builtins.property
+    def matched_tags(self) -> _containers.RepeatedCompositeFieldContainer[_scene_pb2.Tag]:
+        """Tags that the query names, best first."""
+
+    @_builtins.property
+    def matched_people(self) -> _containers.RepeatedCompositeFieldContainer[_scene_pb2.ScenePerson]:
+        """People that the query or the filter names, best first."""
+
     def __init__(
         self,
         *,
@@ -390,14 +678,150 @@ class SceneHit(_message.Message):
         match_quality: Global___MatchQuality.ValueType = ...,
         contributions: _abc.Iterable[Global___Contribution] | None = ...,
         transcript: _abc.Iterable[Global___TextRun] | None = ...,
+        matched_tags: _abc.Iterable[_scene_pb2.Tag] | None = ...,
+        matched_people: _abc.Iterable[_scene_pb2.ScenePerson] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["scene", b"scene"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "contributions", b"contributions", "match_quality", b"match_quality", "rank", b"rank", "scene", b"scene", "score", b"score", "transcript", b"transcript"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "contributions", b"contributions", "match_quality", b"match_quality", "matched_people", b"matched_people", "matched_tags", b"matched_tags", "rank", b"rank", "scene", b"scene", "score", b"score", "transcript", b"transcript"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SceneHit: _TypeAlias = SceneHit  # noqa: Y015
+
+@_typing.final
+class ParsedQuery(_message.Message):
+    """How the query was understood."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORDS_FIELD_NUMBER: _builtins.int
+    MEANING_FIELD_NUMBER: _builtins.int
+    PHRASES_FIELD_NUMBER: _builtins.int
+    EXCLUDED_FIELD_NUMBER: _builtins.int
+    PEOPLE_FIELD_NUMBER: _builtins.int
+    READ_AS_FIELD_NUMBER: _builtins.int
+    words: _builtins.str
+    """What words and tags were looked for."""
+    meaning: _builtins.str
+    """What was looked for by meaning."""
+    read_as: _builtins.str
+    """What it was read as, when it was typed on a Latin keyboard (`dkssud` → 안녕); else empty."""
+    @_builtins.property
+    def phrases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What had to be said literally."""
+
+    @_builtins.property
+    def excluded(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Words whose scenes were left out."""
+
+    @_builtins.property
+    def people(self) -> _containers.RepeatedCompositeFieldContainer[_scene_pb2.ScenePerson]:
+        """People it names."""
+
+    def __init__(
+        self,
+        *,
+        words: _builtins.str = ...,
+        meaning: _builtins.str = ...,
+        phrases: _abc.Iterable[_builtins.str] | None = ...,
+        excluded: _abc.Iterable[_builtins.str] | None = ...,
+        people: _abc.Iterable[_scene_pb2.ScenePerson] | None = ...,
+        read_as: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["excluded", b"excluded", "meaning", b"meaning", "people", b"people", "phrases", b"phrases", "read_as", b"read_as", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ParsedQuery: _TypeAlias = ParsedQuery  # noqa: Y015
+
+@_typing.final
+class ChannelTiming(_message.Message):
+    """How long a channel took."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    ELAPSED_FIELD_NUMBER: _builtins.int
+    channel: Global___Channel.ValueType
+    """The channel."""
+    @_builtins.property
+    def elapsed(self) -> _duration_pb2.Duration:
+        """From the request to its answer, or until it was given up."""
+
+    def __init__(
+        self,
+        *,
+        channel: Global___Channel.ValueType = ...,
+        elapsed: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["elapsed", b"elapsed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "elapsed", b"elapsed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChannelTiming: _TypeAlias = ChannelTiming  # noqa: Y015
+
+@_typing.final
+class FacetCount(_message.Message):
+    """One value of a facet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    value: _builtins.str
+    """Person id, tag id or video id."""
+    label: _builtins.str
+    """The person's name, the tag's first name or the video's file name."""
+    count: _builtins.int
+    """Hits that have it."""
+    def __init__(
+        self,
+        *,
+        value: _builtins.str = ...,
+        label: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "label", b"label", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FacetCount: _TypeAlias = FacetCount  # noqa: Y015
+
+@_typing.final
+class FacetCounts(_message.Message):
+    """Counts of one facet over the answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FACET_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    facet: Global___Facet.ValueType
+    """Which."""
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___FacetCount]:
+        """At most 50, most first."""
+
+    def __init__(
+        self,
+        *,
+        facet: Global___Facet.ValueType = ...,
+        counts: _abc.Iterable[Global___FacetCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "facet", b"facet"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FacetCounts: _TypeAlias = FacetCounts  # noqa: Y015
 
 @_typing.final
 class SearchSummary(_message.Message):
@@ -412,6 +836,11 @@ class SearchSummary(_message.Message):
     RANKING_FIELD_NUMBER: _builtins.int
     GENERATION_FIELD_NUMBER: _builtins.int
     PEOPLE_FIELD_NUMBER: _builtins.int
+    QUERY_ID_FIELD_NUMBER: _builtins.int
+    PARSED_FIELD_NUMBER: _builtins.int
+    TIMINGS_FIELD_NUMBER: _builtins.int
+    TOTAL_IS_LOWER_BOUND_FIELD_NUMBER: _builtins.int
+    FACETS_FIELD_NUMBER: _builtins.int
     total_hits: _builtins.int
     """Hits known over all pages."""
     match_quality: Global___MatchQuality.ValueType
@@ -420,6 +849,10 @@ class SearchSummary(_message.Message):
     """Name and version of the ranking that was used."""
     generation: _builtins.int
     """Generation that was read."""
+    query_id: _builtins.str
+    """Id of this answer, `qry_…`, for RecordFeedback; the same on every page."""
+    total_is_lower_bound: _builtins.bool
+    """Whether there may be more hits than `total_hits`: channels are asked for their best alone."""
     @_builtins.property
     def degraded(self) -> _containers.RepeatedCompositeFieldContainer[Global___DegradedChannel]:
         """Channels that are missing."""
@@ -432,6 +865,18 @@ class SearchSummary(_message.Message):
     def people(self) -> _containers.RepeatedCompositeFieldContainer[_scene_pb2.ScenePerson]:
         """People the query was understood to name; only on the first page."""
 
+    @_builtins.property
+    def parsed(self) -> Global___ParsedQuery:
+        """How the query was understood; only on the first page."""
+
+    @_builtins.property
+    def timings(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChannelTiming]:
+        """How long each channel took; only on the first page."""
+
+    @_builtins.property
+    def facets(self) -> _containers.RepeatedCompositeFieldContainer[Global___FacetCounts]:
+        """What was to be counted; only on the first page."""
+
     def __init__(
         self,
         *,
@@ -442,10 +887,15 @@ class SearchSummary(_message.Message):
         ranking: _builtins.str = ...,
         generation: _builtins.int = ...,
         people: _abc.Iterable[_scene_pb2.ScenePerson] | None = ...,
+        query_id: _builtins.str = ...,
+        parsed: Global___ParsedQuery | None = ...,
+        timings: _abc.Iterable[Global___ChannelTiming] | None = ...,
+        total_is_lower_bound: _builtins.bool = ...,
+        facets: _abc.Iterable[Global___FacetCounts] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["elapsed", b"elapsed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["elapsed", b"elapsed", "parsed", b"parsed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "elapsed", b"elapsed", "generation", b"generation", "match_quality", b"match_quality", "people", b"people", "ranking", b"ranking", "total_hits", b"total_hits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "elapsed", b"elapsed", "facets", b"facets", "generation", b"generation", "match_quality", b"match_quality", "parsed", b"parsed", "people", b"people", "query_id", b"query_id", "ranking", b"ranking", "timings", b"timings", "total_hits", b"total_hits", "total_is_lower_bound", b"total_is_lower_bound"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -462,6 +912,7 @@ class SearchScenesResponse(_message.Message):
     ANSWERED_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    WEAK_HITS_FIELD_NUMBER: _builtins.int
     kind: Global___FrameKind.ValueType
     """What this is."""
     next_page_token: _builtins.str
@@ -480,6 +931,10 @@ class SearchScenesResponse(_message.Message):
     def summary(self) -> Global___SearchSummary:
         """Only with DONE."""
 
+    @_builtins.property
+    def weak_hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___SceneHit]:
+        """Only with DONE, when the quality is NONE and `include_weak`: the nearest there is, best first."""
+
     def __init__(
         self,
         *,
@@ -488,11 +943,223 @@ class SearchScenesResponse(_message.Message):
         answered: _abc.Iterable[Global___Channel.ValueType] | None = ...,
         summary: Global___SearchSummary | None = ...,
         next_page_token: _builtins.str = ...,
+        weak_hits: _abc.Iterable[Global___SceneHit] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "hits", b"hits", "kind", b"kind", "next_page_token", b"next_page_token", "summary", b"summary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "hits", b"hits", "kind", b"kind", "next_page_token", b"next_page_token", "summary", b"summary", "weak_hits", b"weak_hits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchScenesResponse: _TypeAlias = SearchScenesResponse  # noqa: Y015
+
+@_typing.final
+class SuggestQueriesRequest(_message.Message):
+    """Request of SuggestQueries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """What has been typed so far: 1 to 100 code points (NFC)."""
+    page_size: _builtins.int
+    """At most so many, range [0, 20]; 0 is 8."""
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuggestQueriesRequest: _TypeAlias = SuggestQueriesRequest  # noqa: Y015
+
+@_typing.final
+class Suggestion(_message.Message):
+    """A way to go on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    SCENE_COUNT_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """The query."""
+    kind: Global___SuggestionKind.ValueType
+    """What it is."""
+    scene_count: _builtins.int
+    """Scenes that have it; a person's or a word's may lag by a minute."""
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        kind: Global___SuggestionKind.ValueType = ...,
+        scene_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "scene_count", b"scene_count", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Suggestion: _TypeAlias = Suggestion  # noqa: Y015
+
+@_typing.final
+class SuggestQueriesResponse(_message.Message):
+    """Response of SuggestQueries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUGGESTIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def suggestions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Suggestion]:
+        """People first, then by `scene_count`."""
+
+    def __init__(
+        self,
+        *,
+        suggestions: _abc.Iterable[Global___Suggestion] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["suggestions", b"suggestions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuggestQueriesResponse: _TypeAlias = SuggestQueriesResponse  # noqa: Y015
+
+@_typing.final
+class FindSimilarRequest(_message.Message):
+    """Request of FindSimilar."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCENE_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
+    INCLUDE_SAME_VIDEO_FIELD_NUMBER: _builtins.int
+    INCLUDE_URLS_FIELD_NUMBER: _builtins.int
+    scene_id: _builtins.str
+    """The scene."""
+    page_size: _builtins.int
+    """At most so many, range [0, 200]; 0 is 20."""
+    include_same_video: _builtins.bool
+    """Scenes of the same video too."""
+    include_urls: _builtins.bool
+    """Sign URLs for the keyframes."""
+    @_builtins.property
+    def filter(self) -> Global___SearchFilter:
+        """Narrows the search."""
+
+    @_builtins.property
+    def weights(self) -> Global___SearchWeights:
+        """Weights of this search: `text` by meaning, `vision`, and `tags`, which counts those in common."""
+
+    def __init__(
+        self,
+        *,
+        scene_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        filter: Global___SearchFilter | None = ...,
+        weights: Global___SearchWeights | None = ...,
+        include_same_video: _builtins.bool = ...,
+        include_urls: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "weights", b"weights"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "include_same_video", b"include_same_video", "include_urls", b"include_urls", "page_size", b"page_size", "scene_id", b"scene_id", "weights", b"weights"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindSimilarRequest: _TypeAlias = FindSimilarRequest  # noqa: Y015
+
+@_typing.final
+class FindSimilarResponse(_message.Message):
+    """Response of FindSimilar."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HITS_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___SceneHit]:
+        """Best first."""
+
+    @_builtins.property
+    def summary(self) -> Global___SearchSummary:
+        """What the search has to say about itself."""
+
+    def __init__(
+        self,
+        *,
+        hits: _abc.Iterable[Global___SceneHit] | None = ...,
+        summary: Global___SearchSummary | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["summary", b"summary"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hits", b"hits", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindSimilarResponse: _TypeAlias = FindSimilarResponse  # noqa: Y015
+
+@_typing.final
+class RecordFeedbackRequest(_message.Message):
+    """Request of RecordFeedback."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    QUERY_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    SCENE_ID_FIELD_NUMBER: _builtins.int
+    RANK_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes the call idempotent for 24 h: a UUID is recommended. Required, 1 to 128 characters."""
+    query_id: _builtins.str
+    """From `SearchSummary.query_id`."""
+    kind: Global___FeedbackKind.ValueType
+    """What became of it."""
+    scene_id: _builtins.str
+    """The scene; empty only with NOT_FOUND."""
+    rank: _builtins.int
+    """Its place in the answer, from 1; 0 when unknown."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        query_id: _builtins.str = ...,
+        kind: Global___FeedbackKind.ValueType = ...,
+        scene_id: _builtins.str = ...,
+        rank: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "query_id", b"query_id", "rank", b"rank", "request_id", b"request_id", "scene_id", b"scene_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordFeedbackRequest: _TypeAlias = RecordFeedbackRequest  # noqa: Y015
+
+@_typing.final
+class RecordFeedbackResponse(_message.Message):
+    """Response of RecordFeedback."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordFeedbackResponse: _TypeAlias = RecordFeedbackResponse  # noqa: Y015

@@ -40,6 +40,21 @@ class SearchServiceStub:
                 request_serializer=heimdex_dot_search_dot_v1_dot_search__service__pb2.SearchScenesRequest.SerializeToString,
                 response_deserializer=heimdex_dot_search_dot_v1_dot_search__service__pb2.SearchScenesResponse.FromString,
                 _registered_method=True)
+        self.SuggestQueries = channel.unary_unary(
+                '/heimdex.search.v1.SearchService/SuggestQueries',
+                request_serializer=heimdex_dot_search_dot_v1_dot_search__service__pb2.SuggestQueriesRequest.SerializeToString,
+                response_deserializer=heimdex_dot_search_dot_v1_dot_search__service__pb2.SuggestQueriesResponse.FromString,
+                _registered_method=True)
+        self.FindSimilar = channel.unary_unary(
+                '/heimdex.search.v1.SearchService/FindSimilar',
+                request_serializer=heimdex_dot_search_dot_v1_dot_search__service__pb2.FindSimilarRequest.SerializeToString,
+                response_deserializer=heimdex_dot_search_dot_v1_dot_search__service__pb2.FindSimilarResponse.FromString,
+                _registered_method=True)
+        self.RecordFeedback = channel.unary_unary(
+                '/heimdex.search.v1.SearchService/RecordFeedback',
+                request_serializer=heimdex_dot_search_dot_v1_dot_search__service__pb2.RecordFeedbackRequest.SerializeToString,
+                response_deserializer=heimdex_dot_search_dot_v1_dot_search__service__pb2.RecordFeedbackResponse.FromString,
+                _registered_method=True)
 
 
 class SearchServiceServicer:
@@ -56,6 +71,31 @@ class SearchServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SuggestQueries(self, request, context):
+        """SuggestQueries completes what is being typed: people, tags and words that are said in the tenant's
+        videos. Initial consonants (`ㄱㅊㅉㄱ` → 김치찌개), unfinished syllables and Hangul typed on a Latin
+        keyboard (`dkssud` → 안녕) are understood. Nothing that fits is OK with an empty list.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindSimilar(self, request, context):
+        """FindSimilar returns scenes that say or show what a scene does, itself left out; NOT_FOUND for
+        another tenant's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordFeedback(self, request, context):
+        """RecordFeedback tells analysts what became of an answer (topic `heimdex-search-feedback-v1`). Twice
+        with the same `request_id` is once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SearchServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -63,6 +103,21 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     servicer.SearchScenes,
                     request_deserializer=heimdex_dot_search_dot_v1_dot_search__service__pb2.SearchScenesRequest.FromString,
                     response_serializer=heimdex_dot_search_dot_v1_dot_search__service__pb2.SearchScenesResponse.SerializeToString,
+            ),
+            'SuggestQueries': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuggestQueries,
+                    request_deserializer=heimdex_dot_search_dot_v1_dot_search__service__pb2.SuggestQueriesRequest.FromString,
+                    response_serializer=heimdex_dot_search_dot_v1_dot_search__service__pb2.SuggestQueriesResponse.SerializeToString,
+            ),
+            'FindSimilar': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindSimilar,
+                    request_deserializer=heimdex_dot_search_dot_v1_dot_search__service__pb2.FindSimilarRequest.FromString,
+                    response_serializer=heimdex_dot_search_dot_v1_dot_search__service__pb2.FindSimilarResponse.SerializeToString,
+            ),
+            'RecordFeedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordFeedback,
+                    request_deserializer=heimdex_dot_search_dot_v1_dot_search__service__pb2.RecordFeedbackRequest.FromString,
+                    response_serializer=heimdex_dot_search_dot_v1_dot_search__service__pb2.RecordFeedbackResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -93,6 +148,87 @@ class SearchService:
             '/heimdex.search.v1.SearchService/SearchScenes',
             heimdex_dot_search_dot_v1_dot_search__service__pb2.SearchScenesRequest.SerializeToString,
             heimdex_dot_search_dot_v1_dot_search__service__pb2.SearchScenesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SuggestQueries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heimdex.search.v1.SearchService/SuggestQueries',
+            heimdex_dot_search_dot_v1_dot_search__service__pb2.SuggestQueriesRequest.SerializeToString,
+            heimdex_dot_search_dot_v1_dot_search__service__pb2.SuggestQueriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindSimilar(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heimdex.search.v1.SearchService/FindSimilar',
+            heimdex_dot_search_dot_v1_dot_search__service__pb2.FindSimilarRequest.SerializeToString,
+            heimdex_dot_search_dot_v1_dot_search__service__pb2.FindSimilarResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordFeedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heimdex.search.v1.SearchService/RecordFeedback',
+            heimdex_dot_search_dot_v1_dot_search__service__pb2.RecordFeedbackRequest.SerializeToString,
+            heimdex_dot_search_dot_v1_dot_search__service__pb2.RecordFeedbackResponse.FromString,
             options,
             channel_credentials,
             insecure,

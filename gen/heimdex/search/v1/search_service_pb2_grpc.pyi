@@ -39,6 +39,19 @@ class SearchServiceStub:
     A channel that failed or was late is named in `degraded`; UNAVAILABLE only when all failed. DONE
     comes before the client's deadline.
     """
+    SuggestQueries: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.SuggestQueriesRequest, _search_service_pb2.SuggestQueriesResponse]
+    """SuggestQueries completes what is being typed: people, tags and words that are said in the tenant's
+    videos. Initial consonants (`ㄱㅊㅉㄱ` → 김치찌개), unfinished syllables and Hangul typed on a Latin
+    keyboard (`dkssud` → 안녕) are understood. Nothing that fits is OK with an empty list.
+    """
+    FindSimilar: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.FindSimilarRequest, _search_service_pb2.FindSimilarResponse]
+    """FindSimilar returns scenes that say or show what a scene does, itself left out; NOT_FOUND for
+    another tenant's.
+    """
+    RecordFeedback: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.RecordFeedbackRequest, _search_service_pb2.RecordFeedbackResponse]
+    """RecordFeedback tells analysts what became of an answer (topic `heimdex-search-feedback-v1`). Twice
+    with the same `request_id` is once.
+    """
 
 @_typing.type_check_only
 class SearchServiceAsyncStub(SearchServiceStub):
@@ -50,6 +63,19 @@ class SearchServiceAsyncStub(SearchServiceStub):
     frame is complete: a client that reads only the last is right. No hit is OK with an empty list.
     A channel that failed or was late is named in `degraded`; UNAVAILABLE only when all failed. DONE
     comes before the client's deadline.
+    """
+    SuggestQueries: _aio.UnaryUnaryMultiCallable[_search_service_pb2.SuggestQueriesRequest, _search_service_pb2.SuggestQueriesResponse]  # type: ignore[assignment]
+    """SuggestQueries completes what is being typed: people, tags and words that are said in the tenant's
+    videos. Initial consonants (`ㄱㅊㅉㄱ` → 김치찌개), unfinished syllables and Hangul typed on a Latin
+    keyboard (`dkssud` → 안녕) are understood. Nothing that fits is OK with an empty list.
+    """
+    FindSimilar: _aio.UnaryUnaryMultiCallable[_search_service_pb2.FindSimilarRequest, _search_service_pb2.FindSimilarResponse]  # type: ignore[assignment]
+    """FindSimilar returns scenes that say or show what a scene does, itself left out; NOT_FOUND for
+    another tenant's.
+    """
+    RecordFeedback: _aio.UnaryUnaryMultiCallable[_search_service_pb2.RecordFeedbackRequest, _search_service_pb2.RecordFeedbackResponse]  # type: ignore[assignment]
+    """RecordFeedback tells analysts what became of an answer (topic `heimdex-search-feedback-v1`). Twice
+    with the same `request_id` is once.
     """
 
 class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -65,6 +91,37 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         frame is complete: a client that reads only the last is right. No hit is OK with an empty list.
         A channel that failed or was late is named in `degraded`; UNAVAILABLE only when all failed. DONE
         comes before the client's deadline.
+        """
+
+    @_abc_1.abstractmethod
+    def SuggestQueries(
+        self,
+        request: _search_service_pb2.SuggestQueriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_service_pb2.SuggestQueriesResponse, _abc.Awaitable[_search_service_pb2.SuggestQueriesResponse]]:
+        """SuggestQueries completes what is being typed: people, tags and words that are said in the tenant's
+        videos. Initial consonants (`ㄱㅊㅉㄱ` → 김치찌개), unfinished syllables and Hangul typed on a Latin
+        keyboard (`dkssud` → 안녕) are understood. Nothing that fits is OK with an empty list.
+        """
+
+    @_abc_1.abstractmethod
+    def FindSimilar(
+        self,
+        request: _search_service_pb2.FindSimilarRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_service_pb2.FindSimilarResponse, _abc.Awaitable[_search_service_pb2.FindSimilarResponse]]:
+        """FindSimilar returns scenes that say or show what a scene does, itself left out; NOT_FOUND for
+        another tenant's.
+        """
+
+    @_abc_1.abstractmethod
+    def RecordFeedback(
+        self,
+        request: _search_service_pb2.RecordFeedbackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_service_pb2.RecordFeedbackResponse, _abc.Awaitable[_search_service_pb2.RecordFeedbackResponse]]:
+        """RecordFeedback tells analysts what became of an answer (topic `heimdex-search-feedback-v1`). Twice
+        with the same `request_id` is once.
         """
 
 def add_SearchServiceServicer_to_server(servicer: SearchServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

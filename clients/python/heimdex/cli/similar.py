@@ -1,0 +1,30 @@
+"""Similar verb: a scene -> scenes that say or show the same, shown as those of a search."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from heimdex.cli.library import Home, Json
+from heimdex.cli.search import emit, print_hits
+from heimdex.client import Client
+from heimdex.search.v1 import search_service_pb2 as pb
+
+
+def similar(
+    scene_id: Annotated[str, typer.Argument()],
+    *,
+    limit: Annotated[int, typer.Option(help="At most so many hits, up to 200.")] = 20,
+    same_video: Annotated[bool, typer.Option("--same-video", help="Scenes of the same video too.")] = False,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Find scenes that say or show what a scene does."""
+    with Client(home=home) as client:
+        found = client.similar(scene_id, limit=limit, include_same_video=same_video)
+    done = pb.SearchScenesResponse(kind=pb.FRAME_KIND_DONE, hits=found.hits, summary=found.summary)
+    if json:
+        emit("", done)
+        return
+    print_hits(done)

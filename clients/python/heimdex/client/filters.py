@@ -1,0 +1,72 @@
+"""Filters: what narrows a search, as keyword arguments -> ``heimdex.search.v1.SearchFilter``. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TypedDict
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from heimdex.search.v1 import search_service_pb2 as search_pb2
+
+
+class Narrowed(TypedDict, total=False):
+    """What a hit must have; what is left out narrows nothing. Limits are said where ``SearchFilter`` is.
+
+    Attributes:
+        video_ids: it is of any of these videos.
+        person_ids: it has all of these people.
+        excluded_person_ids: it has none of these people.
+        tags: it has all of these tags, by id.
+        languages: its video is in any of these languages, such as ``ko``.
+        uploaded_from: its video was uploaded then or later; a time without a zone is local.
+        uploaded_to: its video was uploaded before.
+        offset_from_s: it begins there in its video or later, in seconds.
+        offset_to_s: it begins before.
+        min_confidence: it is at least this sure, [0, 1].
+    """
+
+    video_ids: Sequence[str]
+    person_ids: Sequence[str]
+    excluded_person_ids: Sequence[str]
+    tags: Sequence[str]
+    languages: Sequence[str]
+    uploaded_from: datetime | None
+    uploaded_to: datetime | None
+    offset_from_s: float | None
+    offset_to_s: float | None
+    min_confidence: float
+
+
+def search_filter(narrowed: Narrowed) -> search_pb2.SearchFilter:
+    """Return the filter as a message."""
+    return search_pb2.SearchFilter(
+        video_ids=narrowed.get("video_ids", ()),
+        person_ids=narrowed.get("person_ids", ()),
+        excluded_person_ids=narrowed.get("excluded_person_ids", ()),
+        tags=narrowed.get("tags", ()),
+        languages=narrowed.get("languages", ()),
+        uploaded_from=_time(narrowed.get("uploaded_from")),
+        uploaded_to=_time(narrowed.get("uploaded_to")),
+        offset_from=_offset(narrowed.get("offset_from_s")),
+        offset_to=_offset(narrowed.get("offset_to_s")),
+        min_confidence=narrowed.get("min_confidence", 0.0),
+    )
+
+
+def _time(time: datetime | None) -> Timestamp | None:
+    if time is None:
+        return None
+    message = Timestamp()
+    message.FromDatetime(time.astimezone(UTC))
+    return message
+
+
+def _offset(seconds: float | None) -> Duration | None:
+    if seconds is None:
+        return None
+    message = Duration()
+    message.FromTimedelta(timedelta(seconds=seconds))
+    return message

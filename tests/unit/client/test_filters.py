@@ -1,0 +1,54 @@
+"""What narrows a search, as a message."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from heimdex.client import Narrowed
+from heimdex.client.filters import search_filter
+from heimdex.search.v1 import search_service_pb2 as pb
+
+SEOUL = timezone(timedelta(hours=9))
+
+
+def test_what_is_left_out_is_not_set() -> None:
+    assert search_filter({}) == pb.SearchFilter()
+    assert search_filter({"uploaded_from": None, "offset_to_s": None}) == pb.SearchFilter()
+
+
+def test_everything_is_put_where_it_belongs() -> None:
+    narrowed: Narrowed = {
+        "video_ids": ["v"],
+        "person_ids": ["p"],
+        "excluded_person_ids": ["q"],
+        "tags": ["cat"],
+        "languages": ["ko"],
+        "uploaded_from": datetime(2024, 5, 1, 9, tzinfo=SEOUL),
+        "uploaded_to": datetime(2024, 5, 2, tzinfo=UTC),
+        "offset_from_s": 0.0,
+        "offset_to_s": 1.5,
+        "min_confidence": 0.5,
+    }
+    assert search_filter(narrowed) == pb.SearchFilter(
+        video_ids=["v"],
+        person_ids=["p"],
+        excluded_person_ids=["q"],
+        tags=["cat"],
+        languages=["ko"],
+        uploaded_from=Timestamp(seconds=1_714_521_600),
+        uploaded_to=Timestamp(seconds=1_714_608_000),
+        offset_from=Duration(),
+        offset_to=Duration(seconds=1, nanos=500_000_000),
+        min_confidence=0.5,
+    )
+    assert search_filter(narrowed).HasField("offset_from")
+    assert len(narrowed) == len(pb.SearchFilter.DESCRIPTOR.fields), "one for each field"
+
+
+@pytest.mark.parametrize("local", [datetime(2024, 5, 1), datetime(2024, 12, 1, 12)])  # noqa: DTZ001  # without a zone
+def test_a_time_without_a_zone_is_local(local: datetime) -> None:
+    assert search_filter({"uploaded_from": local}).uploaded_from.seconds == local.timestamp()
