@@ -30,6 +30,8 @@ Work = Callable[[AsyncSession], Awaitable[T]]
 BUSY_TIMEOUT_MS = 5_000
 _TRIES = 4
 _BEGIN = "heimdex_begin"
+_EXCLUSIVE = "EXCLUSIVE"
+_EXCLUSIVE_TIMEOUT_MS = 60_000  # for migrations: several at once take turns, and each lasts a second on a busy machine
 # Source: PostgreSQL error codes, appendix A
 _DEADLOCK, _SERIALIZATION, _DATA_EXCEPTION = "40P01", "40001", "22"
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
@@ -81,6 +83,8 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
 
 def _begin_sqlite(connection: Any) -> None:
     mode = connection.get_execution_options().get(_BEGIN, "DEFERRED")
+    if mode == _EXCLUSIVE:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={_EXCLUSIVE_TIMEOUT_MS}")
     if mode:
         connection.exec_driver_sql(f"BEGIN {mode}")
 
@@ -88,7 +92,7 @@ def _begin_sqlite(connection: Any) -> None:
 @asynccontextmanager
 async def begin_exclusive(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """Open one transaction that nobody else writes beside, on SQLite; on PostgreSQL an ordinary one."""
-    async with engine.execution_options(**{_BEGIN: "EXCLUSIVE"}).begin() as connection:
+    async with engine.execution_options(**{_BEGIN: _EXCLUSIVE}).begin() as connection:
         yield connection
 
 
