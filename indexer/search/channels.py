@@ -8,10 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
+import structlog
 
 from contracts.catalog import Appearance, Generation
+from contracts.errors import HeimdexError
 from contracts.ports import (
     EVERYWHERE,
+    Clock,
     Float32,
     QueryEncoder,
     QueryVectors,
@@ -23,9 +26,12 @@ from contracts.ports import (
 )
 from indexer.search.fuse import Answer, Condition, Group, presence
 from indexer.search.parse import Parsed
+from indexer.search.timing import Late, within
 from indexer.search.types import Budgets, Channel, Filter, SearchRequest
 
 Answers = Mapping[Channel, Answer]
+
+log = structlog.get_logger(__name__)
 
 _NOTHING_SAID: Float32 = np.zeros(0, np.float32)
 _LEAST_LENGTH = 1e-6  # of opposite vectors nothing is left
@@ -204,6 +210,17 @@ class Channels:
             _collection(channel, question.generation), question.tenant_id, _vector(channel, vectors), missing
         )
         return replace(answer, raw={**answer.raw, **found}, exact=True, unlisted=frozenset(found))
+
+    async def backfill_within(
+        self, channel: Channel, answer: Answer, question: Question, vectors: QueryVectors, rows: frozenset[str],
+        *, clock: Clock, seconds: float,
+    ) -> Answer:  # fmt: skip
+        """Return as ``backfill``; the answer as it is where that fails or takes longer, which is logged."""
+        try:
+            return await within(clock, seconds, self.backfill(channel, answer, question, vectors, rows))
+        except (Late, HeimdexError) as error:
+            log.warning("search_backfill_missing", channel=channel, error=type(error).__name__)
+            return answer
 
     async def _words(self, question: Question) -> Answers:
         narrowed = question.tags or question.condition.groups

@@ -22,7 +22,7 @@ from indexer.search.names import Names
 from indexer.search.parse import Parsed, clean, parse
 from indexer.search.ranking import Ranking, base_weights, quality_of_answer, weighted
 from indexer.search.similar import Similar
-from indexer.search.timing import Late, stop, within
+from indexer.search.timing import DEADLINE, Late, in_time, stop, within
 from indexer.search.transcripts import Line, joined
 from indexer.search.types import (
     Budgets,
@@ -45,9 +45,7 @@ from indexer.search.types import (
 from indexer.search.waves import Waves
 
 _MAX_LIMIT = 200
-_MAX_RESERVED_SHARE = 0.3  # of a deadline so short that the reserve would leave the channels nothing
 
-_LATE = "DEADLINE_EXCEEDED"
 _ORDER = {channel: place for place, channel in enumerate(Channel)}
 
 Result = TypeVar("Result")
@@ -207,7 +205,7 @@ class Searcher:
         return await self._sql(lambda: self._filters.placed(question, narrow), schedule.channels_s)
 
     def _schedule(self, deadline_s: float) -> _Schedule:
-        now, reserve = self._clock.monotonic_s(), min(self._budgets.reserve_s, deadline_s * _MAX_RESERVED_SHARE)
+        now, reserve = self._clock.monotonic_s(), self._budgets.reserve(deadline_s)
         end = now + deadline_s
         return _Schedule(now, end - reserve, end - 0.6 * reserve, end - 0.3 * reserve, end - 0.1 * reserve)
 
@@ -245,12 +243,10 @@ class Searcher:
         seconds = min(self._budgets.backfill_s, schedule.backfill_s - self._clock.monotonic_s())
 
         async def fill(channel: Channel) -> tuple[Channel, Answer]:
-            work = self._channels.backfill(channel, answers[channel], question, vectors, rows)
-            try:
-                return channel, await within(self._clock, seconds, work)
-            except (Late, HeimdexError) as error:
-                log.warning("search_backfill_missing", channel=channel, error=type(error).__name__)
-                return channel, answers[channel]
+            filled = await self._channels.backfill_within(
+                channel, answers[channel], question, vectors, rows, clock=self._clock, seconds=seconds
+            )
+            return channel, filled
 
         return {**answers, **dict(await _all(*(fill(channel) for channel in inexact)))}
 
@@ -331,7 +327,9 @@ class Searcher:
         try:
             return await within(self._clock, schedule.backfill_s - self._clock.monotonic_s(), work)
         except Late:
-            raise DependencyUnavailable("search", "what is to be left out is not known in time", reason=_LATE) from None
+            raise DependencyUnavailable(
+                "search", "what is to be left out is not known in time", reason=DEADLINE
+            ) from None
 
     def _ranked(
         self, request: SearchRequest, question: Question, answers: Answers, limit: int
@@ -369,11 +367,7 @@ class Searcher:
             return ()
 
     async def _sql(self, read: Callable[[], Coroutine[Any, Any, Result]], until_s: float) -> Result:
-        """Return what the catalogue reads; DependencyUnavailable when it takes until ``until_s``."""
-        try:
-            return await within(self._clock, until_s - self._clock.monotonic_s(), read())
-        except Late:
-            raise DependencyUnavailable("catalog", "the catalogue did not answer in time", reason=_LATE) from None
+        return await in_time(self._clock, until_s, read())
 
 
 async def _all(*works: Coroutine[Any, Any, Result]) -> Sequence[Result]:
@@ -403,7 +397,7 @@ def _check_answered(question: Question, progress: _Progress, ranking: Ranking) -
         return
     late = all(item.cause is Cause.LATE for item in progress.degraded)
     what = f"{', '.join(sorted(missing))} did not answer" if missing else "no channel that counts answered"
-    raise DependencyUnavailable("search", f"{what}; try again", reason=_LATE if late else None)
+    raise DependencyUnavailable("search", f"{what}; try again", reason=DEADLINE if late else None)
 
 
 def _counts(

@@ -20,7 +20,7 @@ from indexer.search.frames import SPARE_ROWS, hits_of, show, spoken_in
 from indexer.search.fuse import Answer, candidates, fuse
 from indexer.search.likeness import others, question_like, ranking_like, tags_in_common, tags_of
 from indexer.search.ranking import Ranking, base_weights, quality_of_answer
-from indexer.search.timing import Late, within
+from indexer.search.timing import DEADLINE, Late, in_time, within
 from indexer.search.types import (
     Budgets,
     Cause,
@@ -34,8 +34,6 @@ from indexer.search.types import (
     Update,
 )
 
-_MAX_RESERVED_SHARE = 0.3  # of a deadline so short that the reserve would leave the channels nothing
-_LATE = "DEADLINE_EXCEEDED"
 _NONE: Float32 = np.zeros(0, np.float32)
 
 Result = TypeVar("Result")
@@ -92,7 +90,7 @@ class Similar:
                 (transient).
         """
         ranking = ranking_like(self._ranking, request.weights)
-        now_s, reserve_s = self._clock.monotonic_s(), min(self._budgets.reserve_s, deadline_s * _MAX_RESERVED_SHARE)
+        now_s, reserve_s = self._clock.monotonic_s(), self._budgets.reserve(deadline_s)
         call = _Comparison(now_s, now_s + deadline_s - reserve_s, now_s + deadline_s - 0.5 * reserve_s)
         scene, beside = await self._sql(call.stores_s, self._scene(request))
         narrow = request.filter
@@ -197,12 +195,9 @@ class Similar:
         async def fill(channel: Channel, answer: Answer) -> Answer:
             if channel not in vectors:
                 return answer
-            try:
-                work = self._channels.backfill(channel, answer, question, query, rows)
-                return await within(self._clock, seconds, work)
-            except (Late, HeimdexError) as error:
-                log.warning("similar_backfill_missing", channel=channel, error=type(error).__name__)
-                return answer
+            return await self._channels.backfill_within(
+                channel, answer, question, query, rows, clock=self._clock, seconds=seconds
+            )
 
         filled = await asyncio.gather(*(fill(channel, answer) for channel, answer in answers.items()))
         return dict(zip(answers, filled, strict=True))
@@ -221,11 +216,8 @@ class Similar:
             call.channel_ms[channel] = call.channel_ms.get(channel, 0) + self._ms_since(start_s)
         return None
 
-    async def _sql(self, until_s: float, read: Coroutine[Any, Any, Result]) -> Result:
-        try:
-            return await within(self._clock, until_s - self._clock.monotonic_s(), read)
-        except Late:
-            raise DependencyUnavailable("catalog", "the catalogue did not answer in time", reason=_LATE) from None
+    async def _sql(self, until_s: float, work: Coroutine[Any, Any, Result]) -> Result:
+        return await in_time(self._clock, until_s, work)
 
     def _ms_since(self, start_s: float) -> int:
         return round((self._clock.monotonic_s() - start_s) * 1000)
@@ -257,4 +249,6 @@ def _check_answered(question: Question, answers: Answers, call: _Comparison, ran
     if not call.degraded or (counts and question.condition.needs() <= answers.keys()):
         return
     late = all(cause is Cause.LATE for cause in call.degraded.values())
-    raise DependencyUnavailable("search", "no channel that counts answered; try again", reason=_LATE if late else None)
+    raise DependencyUnavailable(
+        "search", "no channel that counts answered; try again", reason=DEADLINE if late else None
+    )

@@ -6,7 +6,10 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from contracts.errors import DependencyUnavailable
 from contracts.ports import Clock
+
+DEADLINE = "DEADLINE_EXCEEDED"
 
 Result = TypeVar("Result")
 
@@ -31,6 +34,14 @@ async def within(clock: Clock, seconds: float, work: Coroutine[Any, Any, Result]
         return task.result()
     finally:
         await stop((task, timer))
+
+
+async def in_time(clock: Clock, until_s: float, work: Coroutine[Any, Any, Result]) -> Result:
+    """Return what the catalogue reads. Raises DependencyUnavailable (transient) at ``until_s``, and as ``work``."""
+    try:
+        return await within(clock, until_s - clock.monotonic_s(), work)
+    except Late:
+        raise DependencyUnavailable("catalog", "the catalogue did not answer in time", reason=DEADLINE) from None
 
 
 async def stop(tasks: tuple[asyncio.Future[Any], ...]) -> None:

@@ -347,6 +347,10 @@ class Budgets:
     window_rows: int = 200
     max_query_chars: int = 1000
 
+    def reserve(self, deadline_s: float) -> float:
+        """Return what is kept of a deadline, in seconds: of a short one a share, else nothing were left to channels."""
+        return min(self.reserve_s, deadline_s * 0.3)
+
     def seconds(self) -> Mapping[Channel, float]:
         """Return the budget of each channel in seconds; tags come with the words."""
         return {
