@@ -161,6 +161,9 @@ class Transactions:
         SQLite counts the commits of *other* connections, so the poller has one of its own. PostgreSQL's snapshot
         names every transaction that has ended.
         """
+        return await self._shielded(self._poll())
+
+    async def _poll(self) -> int:
         async with self._poll_turn:
             try:
                 if self._poller is None:

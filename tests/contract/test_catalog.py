@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -199,6 +200,24 @@ async def test_the_data_version_changes_with_a_commit_and_only_then(catalog: Sql
     assert await catalog.data_version() == first
     await catalog.set_faces(TENANT, enabled=True)
     assert await catalog.data_version() != first
+
+
+@pytest.mark.parametrize("catalog", ["sqlite"], indirect=True)  # the driver of PostgreSQL cannot be held
+async def test_a_poll_that_is_given_up_is_never_cut_short(catalog: SqlCatalog) -> None:
+    first, let_go = await catalog.data_version(), threading.Event()
+    assert catalog._poller is not None
+    driver = (await catalog._poller.get_raw_connection()).driver_connection
+    await driver.create_function("hold", 0, let_go.wait)
+    held = asyncio.create_task(driver.execute("SELECT hold()"))
+    poll = asyncio.create_task(catalog.data_version())
+    for _ in range(20):  # it stands behind the held call then
+        await asyncio.sleep(0)
+    poll.cancel()
+    ended, _ = await asyncio.wait({poll}, timeout=5)
+    let_go.set()
+    assert ended
+    await (await held).close()
+    assert await catalog.data_version() == first
 
 
 # ---------------------------------------------------------------------------------------------- uploads

@@ -15,6 +15,7 @@ from adapters.vectors.memory import MemoryVectors
 from contracts.errors import DependencyUnavailable, PreconditionFailed
 from contracts.ids import row_id
 from contracts.ports import EVERYWHERE, Float32, Scope, VectorIndex, VectorRow
+from tests.milvus import milvus
 
 DIM = 16
 
@@ -47,16 +48,13 @@ async def space(request: pytest.FixtureRequest) -> AsyncIterator[Space]:
         memory = MemoryVectors()
         yield Space(BatchedVectors(memory) if request.param == BATCHED else memory, name)
         return
-    from pymilvus import MilvusClient
-
     from adapters.vectors.milvus import MilvusVectors
 
     uri = request.getfixturevalue("servers").milvus_text
-    async with MilvusVectors(uri) as milvus:
-        yield Space(milvus, name)
-    client = MilvusClient(uri)
-    client.drop_collection(name)
-    client.close()
+    async with MilvusVectors(uri) as index:
+        yield Space(index, name)
+    with milvus(uri) as client:
+        client.drop_collection(name)
 
 
 def toward(*weights: float) -> Float32:

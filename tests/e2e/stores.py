@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tests.milvus import milvus
 from tests.stack import Stack
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ async def _leftovers(stack: Stack, tenant: str, video_id: str) -> dict[str, int]
     import boto3
     from botocore.config import Config
     from opensearchpy import AsyncOpenSearch
-    from pymilvus import MilvusClient
 
     env = stack.environment()
     found: dict[str, int] = {}
@@ -44,12 +44,11 @@ async def _leftovers(stack: Stack, tenant: str, video_id: str) -> dict[str, int]
         if answer["count"]:
             found["opensearch"] = answer["count"]
     for name in ("HEIMDEX_MILVUS_TEXT", "HEIMDEX_MILVUS_VISION"):
-        milvus = MilvusClient(uri=env[name], grpc_options={"grpc.keepalive_time_ms": 360_000})  # Lite resents pings
-        for collection in milvus.list_collections():
-            rows = milvus.query(collection, filter=f'video_id == "{video_id}"', output_fields=["video_id"])
-            if rows:
-                found[f"{name}/{collection}"] = len(rows)
-        milvus.close()
+        with milvus(env[name]) as client:
+            for collection in client.list_collections():
+                rows = client.query(collection, filter=f'video_id == "{video_id}"', output_fields=["video_id"])
+                if rows:
+                    found[f"{name}/{collection}"] = len(rows)
     return found
 
 

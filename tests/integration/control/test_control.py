@@ -31,6 +31,7 @@ from contracts.ports import Record
 from indexer.commit.handler import CommitHandler
 from indexer.schema.schema import generation
 from tests.component.world import TENANT, VirtualClock, World, sidecar
+from tests.milvus import milvus
 from tests.stack import Servers
 
 pytestmark = pytest.mark.integration
@@ -180,13 +181,11 @@ async def place(servers: Servers, tmp_path: Path) -> AsyncIterator[Place]:
 async def _drop(w: World, servers: Servers) -> None:
     """Remove the collections and the index of the test's own generation."""
     from opensearchpy import AsyncOpenSearch
-    from pymilvus import MilvusClient
 
     [own] = w.generations
     for uri, name in ((servers.milvus_text, own.text_collection), (servers.milvus_vision, own.vision_collection)):
-        client = MilvusClient(uri)
-        client.drop_collection(name)
-        client.close()
+        with milvus(uri) as client:
+            client.drop_collection(name)
     async with AsyncOpenSearch(servers.opensearch) as text:
         await text.indices.delete(index=own.text_index, ignore_unavailable=True)
 

@@ -41,6 +41,7 @@ from indexer.search.searcher import Searcher
 from indexer.search.types import Channel, Hit, MatchQuality, SearchRequest, Update
 from tests.component.processors.line import CONTEXT, NOUNS, TENANT, VIDEO, Line
 from tests.media import make
+from tests.milvus import milvus
 from tests.stack import Servers
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]  # the library is all tests'
@@ -213,15 +214,13 @@ async def sidecar_built(line: Line) -> Delivery:
 def drop(servers: Servers, generation: Generation) -> None:
     """Remove what the test has made."""
     from opensearchpy import OpenSearch
-    from pymilvus import MilvusClient
 
     for uri, name in (
         (servers.milvus_text, generation.text_collection),
         (servers.milvus_vision, generation.vision_collection),
     ):
-        milvus = MilvusClient(uri=uri)
-        milvus.drop_collection(name)
-        milvus.close()
+        with milvus(uri) as client:
+            client.drop_collection(name)
     text = OpenSearch(servers.opensearch)
     text.indices.delete(index=generation.text_index)
     text.close()

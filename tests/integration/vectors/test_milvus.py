@@ -19,6 +19,7 @@ from adapters.vectors.batched import BatchedVectors
 from adapters.vectors.milvus import MilvusVectors
 from contracts.errors import DependencyUnavailable
 from contracts.ports import Float32, VectorRow
+from tests.milvus import milvus
 from tests.stack import Servers
 
 pytestmark = pytest.mark.integration
@@ -105,29 +106,23 @@ async def test_rows_survive_a_kill_and_the_connection_comes_back(lite: Lite) -> 
 
 
 async def test_two_processes_may_make_a_collection_at_once(servers: Servers) -> None:
-    from pymilvus import MilvusClient
-
     name = f"test_milvus_{secrets.token_hex(4)}"
     async with MilvusVectors(servers.milvus_text) as one, MilvusVectors(servers.milvus_text) as other:
         await asyncio.gather(one.ensure(name, DIM), other.ensure(name, DIM), other.ensure(name, DIM))
         await other.upsert(name, [replace(row, tenant_id=f"tenant-{n}") for n, row in enumerate(rows(20))])
         assert await one.count(name, "tenant-7") == 1
-    client = MilvusClient(servers.milvus_text)
-    client.drop_collection(name)
-    client.close()
+    with milvus(servers.milvus_text) as client:
+        client.drop_collection(name)
 
 
 async def test_batches_share_calls_and_keep_answers_apart(servers: Servers) -> None:
-    from pymilvus import MilvusClient
-
     name, written = f"test_milvus_{secrets.token_hex(4)}", rows(100)
-    async with MilvusVectors(servers.milvus_vision) as milvus:
-        index = BatchedVectors(milvus)
+    async with MilvusVectors(servers.milvus_vision) as server:
+        index = BatchedVectors(server)
         await index.ensure(name, DIM)
         await index.upsert(name, written)
         await index.flush(name)
         found = await asyncio.gather(*(best(index, name, row.vector) for row in written))
         assert found == [row.row_id for row in written]
-    client = MilvusClient(servers.milvus_vision)
-    client.drop_collection(name)
-    client.close()
+    with milvus(servers.milvus_vision) as client:
+        client.drop_collection(name)
