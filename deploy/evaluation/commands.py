@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from deploy.local.commands import HomeOption
 from deploy.local.failure import DeployError
+
+if TYPE_CHECKING:
+    from deploy.evaluation.run import Place
+    from indexer.evaluation.folder import Collection
 
 _EXIT_USAGE: Final = 2
 _EXIT_UNAVAILABLE: Final = 5
@@ -22,29 +26,35 @@ def register(app: typer.Typer) -> None:
     app.command("eval")(evaluate)
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0917 -- typer makes each parameter an option
     folder: Annotated[
         Path | None,
         typer.Argument(metavar="DIR", help="corpus.jsonl, queries.jsonl and qrels/test.tsv, as BEIR has them."),
     ] = None,
     home: HomeOption = None,
     profile: Annotated[str | None, typer.Option(help="Models that read it. [the home's]")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,  # noqa: FBT002
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, on one line.")] = False,  # noqa: FBT002
+    fit: Annotated[bool, typer.Option("--fit", help="Fit the ranking's scales instead.")] = False,  # noqa: FBT002
     compare: Annotated[
         tuple[Path, Path] | None, typer.Option(metavar="BEFORE AFTER", help="Compare two reports of --json instead.")
     ] = None,
 ) -> None:
     """Say how well the search of a running home finds what it should, channel by channel.
 
-    The folder is indexed into an index and collections of its own on the home's servers, and removed again.
+    The folder is indexed into an index and collections of its own on the home's servers, and removed again. With
+    --fit, say what the scales of confidence would be on it, for a ranking file.
     """
     from contracts.errors import HeimdexError, InvalidRequest
 
     if (folder is None) == (compare is None):
         raise typer.BadParameter("name a folder, or two reports with --compare", param_hint="DIR")
+    if fit and compare is not None:
+        raise typer.BadParameter("fits a folder, and two reports are none", param_hint="--fit")
     try:
         if compare is not None:
             _print_changes(*compare, as_json=as_json)
+        elif folder is not None and fit:
+            typer.echo(json.dumps(_fitted(folder, home, profile), ensure_ascii=False, indent=None if as_json else 2))
         elif folder is not None:
             _print_report(_evaluated(folder, home, profile), as_json=as_json)
     except InvalidRequest as error:
@@ -58,42 +68,64 @@ def evaluate(
 def _evaluated(folder: Path, home: Path | None, profile: str | None) -> dict[str, Any]:
     import asyncio
 
+    from deploy.evaluation.run import run
+    from indexer.evaluation.folder import read
+    from indexer.evaluation.report import report
+
+    collection, place = read(folder), _place(home, profile)
+    judged = asyncio.run(run(collection, place, lambda line: typer.echo(line, err=True)))
+    return report(_about(collection, place), judged)
+
+
+def _fitted(folder: Path, home: Path | None, profile: str | None) -> dict[str, Any]:
+    """Return the scales under the names of a ranking file, each with what it makes of the folder."""
+    import asyncio
+    from dataclasses import asdict
+
+    from deploy.evaluation.run import fit
+    from indexer.evaluation.folder import read
+
+    collection, place = read(folder), _place(home, profile)
+    found = asyncio.run(fit(collection, place, lambda line: typer.echo(line, err=True)))
+    return {**_about(collection, place), **asdict(found)}
+
+
+def _place(home: Path | None, profile: str | None) -> Place:
     from adapters.models import profiles
     from adapters.models.settings import ModelSettings
-    from deploy.evaluation.run import Place, run
+    from deploy.evaluation.run import Place
     from deploy.local.environment import environment
     from deploy.local.home import home_at, require_config
     from deploy.local.provision import cache_folder
-    from indexer.evaluation.folder import read
-    from indexer.evaluation.report import report
-    from indexer.search.ranking import FIRST
 
-    collection = read(folder)
     chosen = home_at(home)
     config = require_config(chosen)
     values = environment(chosen, config, cache_folder() / "models")
     name = profile or config.profile
     if name not in profiles.PROFILES:
         raise typer.BadParameter(f"is one of {', '.join(profiles.PROFILES)}", param_hint="--profile")
-    models = ModelSettings(models_dir=Path(values["HEIMDEX_MODELS_DIR"]), threads=_THREADS)
-    place = Place(
+    return Place(
         opensearch=values["HEIMDEX_OPENSEARCH"],
         milvus_text=values["HEIMDEX_MILVUS_TEXT"],
         milvus_vision=values["HEIMDEX_MILVUS_VISION"],
         profile=name,
-        models=models,
+        models=ModelSettings(models_dir=Path(values["HEIMDEX_MODELS_DIR"]), threads=_THREADS),
     )
-    judged = asyncio.run(run(collection, place, lambda line: typer.echo(line, err=True)))
-    versions = profiles.versions(name, models)
-    about = {
+
+
+def _about(collection: Collection, place: Place) -> dict[str, Any]:
+    from adapters.models import profiles
+    from indexer.search.ranking import FIRST
+
+    versions = profiles.versions(place.profile, place.models)
+    return {
         "collection": collection.name,
         "scenes": len(collection.scenes),
-        "profile": name,
+        "profile": place.profile,
         "text_model": versions["embeddings"],
         "vision_model": versions["vision"],
         "ranking": FIRST,
     }
-    return report(about, judged)
 
 
 def _print_report(made: Mapping[str, Any], *, as_json: bool) -> None:

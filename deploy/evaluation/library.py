@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from adapters.models.settings import ModelSettings
 from adapters.models.vision import label_bridge
 from adapters.models.vision.labels import labels
 from contracts import ids
+from contracts.errors import FieldViolation, InvalidRequest
 from contracts.ports import Float32, Tag, TextRow, VectorRow
 from indexer.evaluation.folder import Collection, Scene
 
@@ -23,6 +25,8 @@ _REVISION = 1
 _SCENES_OF_A_VIDEO = 50  # where the collection names no videos
 _SCENE_MS = 10_000
 _TEXTS_AT_ONCE = 256
+
+Known = TypeVar("Known")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +46,17 @@ class Library:
     scene_ids: Mapping[str, str]
     people: Mapping[str, Mapping[str, float]]
 
+    def by_scene(self, vectors: Sequence[VectorRow]) -> Mapping[str, Float32]:
+        """Return the collection's scene id -> its vector."""
+        return {self.scene_ids[row.row_id]: row.vector for row in vectors}
+
 
 def library(collection: Collection, profile: str, settings: ModelSettings) -> Library:
     """Return the rows of a collection; scenes in which nothing is said or seen have no vector of it.
 
-    Raises: ModelUnavailable (transient) when weights are missing.
+    Raises:
+        InvalidRequest: a scene has a label or an emotion that no model knows (permanent).
+        ModelUnavailable: weights are missing (transient).
     """
     text_encoder = profiles.text_encoder(profile, settings)
     vision_encoder = profiles.vision_encoder(profile, settings)
@@ -101,14 +111,20 @@ def _seen(scenes: Sequence[Scene], profile: str, settings: ModelSettings) -> dic
     for scene in labelled:
         probabilities = np.zeros(len(places), np.float32)
         for label, probability in scene.labels.items():
-            probabilities[places[label]] = probability
+            probabilities[_known(places, label, scene)] = probability
         found[scene.id] = label_bridge.image_vector(probabilities, centred), label_bridge.tags(probabilities)
     return found
 
 
 def _tags(scene: Scene, seen: Mapping[str, tuple[Float32, tuple[Tag, ...]]]) -> list[Tag]:
-    of_faces = [Tag(emotion, NAMES[emotion], 1.0) for emotion in scene.affect]
+    of_faces = [Tag(emotion, _known(NAMES, emotion, scene), 1.0) for emotion in scene.affect]
     return [*(seen[scene.id][1] if scene.id in seen else ()), *of_faces]
+
+
+def _known(names: Mapping[str, Known], name: str, scene: Scene) -> Known:
+    if name not in names:
+        raise InvalidRequest(FieldViolation(f"scene {scene.id}", f"{name} is nothing that the models know"))
+    return names[name]
 
 
 def _vector_row(row: TextRow, vector: Float32) -> VectorRow:

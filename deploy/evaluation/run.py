@@ -1,4 +1,5 @@
-"""Run: a collection and the stores of a home -> what each query brought, by the product's own channels and fusion.
+"""Run: a collection and the stores of a home -> what each query brought, by the product's own channels and fusion,
+or the scales that fit it.
 
 The collection gets an index and collections of its own, which are removed at the end, also when it is interrupted.
 """
@@ -11,6 +12,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from adapters.models import profiles
 from adapters.models.settings import ModelSettings
@@ -20,20 +22,24 @@ from contracts.catalog import Appearance, Generation
 from contracts.errors import InvalidRequest
 from contracts.ports import EVERYWHERE, QueryEncoder, QueryVectors, Scope, TextIndex, VectorIndex, VectorRow
 from deploy.evaluation.library import TENANT, Library, library
+from indexer.evaluation.fit_confidence import Asked, FittedConfidence, asked, fit_confidence
+from indexer.evaluation.fit_likeness import FittedLikeness, fit_likeness, only_said, only_seen
 from indexer.evaluation.folder import NOTHING, Collection, Query
 from indexer.evaluation.lists import DEPTH, NAMES, lists
 from indexer.evaluation.metrics import measures
 from indexer.evaluation.report import Judged
 from indexer.schema.schema import generation
 from indexer.search.channels import Channels, question_of
-from indexer.search.fuse import Answer, candidates
+from indexer.search.fuse import Answer, Condition, candidates
 from indexer.search.parse import Parsed, parse
-from indexer.search.ranking import FIRST, Ranking, load
+from indexer.search.ranking import FIRST, load
 from indexer.search.types import Budgets, Channel, MatchQuality, SearchRequest
 
 _ROWS_AT_ONCE = 500
 _TEXTS_AT_ONCE = 256
 _QUERIES_AT_ONCE = 8
+
+Taken = TypeVar("Taken")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,19 @@ class Place:
     milvus_vision: str
     profile: str
     models: ModelSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Scales as a collection has them; None where it is too small to say.
+
+    Attributes:
+        confidence: of what answers a query.
+        likeness: of scenes that are like another, by channel of meaning.
+    """
+
+    confidence: FittedConfidence | None
+    likeness: Mapping[Channel, FittedLikeness | None]
 
 
 class _Appearances:
@@ -87,11 +106,13 @@ class _Asking:
     channels: Channels
     encoder: QueryEncoder
     generation: Generation
-    ranking: Ranking
-    scene_ids: Mapping[str, str]
 
-    async def answer(self, parsed: Parsed) -> tuple[Mapping[str, tuple[str, ...]], MatchQuality]:
-        """Return the scene ids of every list, best first, and the quality of the whole answer."""
+    async def answers(self, parsed: Parsed | None) -> tuple[Mapping[Channel, Answer], Condition]:
+        """Return what the channels say, with the cosines that their lists did not reach; nothing when the query is
+        refused.
+        """
+        if parsed is None:
+            return {}, Condition()
         question = question_of(SearchRequest(TENANT, "", limit=DEPTH), parsed, self.generation)
         encoding = self.channels.encoding(question)
         answers: dict[Channel, Answer] = {}
@@ -102,8 +123,7 @@ class _Asking:
             for channel in (Channel.DENSE, Channel.VISION):
                 filled = await self.channels.backfill(channel, answers[channel], question, vectors, rows)
                 answers[channel] = filled
-        made, quality = lists(self.ranking, answers, question.condition)
-        return {name: tuple(self.scene_ids[row] for row in rows) for name, rows in made.items()}, quality
+        return answers, question.condition
 
 
 async def run(collection: Collection, place: Place, say: Callable[[str], None]) -> list[Judged]:
@@ -114,10 +134,50 @@ async def run(collection: Collection, place: Place, say: Callable[[str], None]) 
 
     Raises: DependencyUnavailable, ModelUnavailable (transient) when a server or a model does not answer.
     """
+    made, ranking = await _read(collection, place, say), load(FIRST)
+
+    def judged(query: Query, answers: Mapping[Channel, Answer], condition: Condition) -> Judged:
+        rows_of, quality = lists(ranking, answers, condition)
+        found = {name: [made.scene_ids[row] for row in rows] for name, rows in rows_of.items()}
+        grades = {} if query.category == NOTHING else collection.judgements[query.id]
+        figures = {name: measures(found[name], grades) for name in NAMES} if grades else {}
+        return Judged(query.id, query.category, figures, quality is MatchQuality.NONE)
+
+    return await _each(collection, made, place, say, judged)
+
+
+async def fit(collection: Collection, place: Place, say: Callable[[str], None]) -> Fitted:
+    """Return the scales that the collection has for the ranking in force; arguments and errors as ``run``."""
+    made, ranking = await _read(collection, place, say), load(FIRST)
+
+    def known(query: Query, answers: Mapping[Channel, Answer], condition: Condition) -> Asked:
+        return asked(answers, condition, answerable=query.category != NOTHING)
+
+    queries = await _each(collection, made, place, say, known)
+    say("fitting")
+    said, seen = made.by_scene(made.text_vectors), made.by_scene(made.vision_vectors)
+    likeness = {
+        Channel.DENSE: fit_likeness(collection, said, only_said, ranking.confidence),
+        Channel.VISION: fit_likeness(collection, seen, only_seen, ranking.confidence),
+    }
+    return Fitted(fit_confidence(ranking, queries), likeness)
+
+
+async def _read(collection: Collection, place: Place, say: Callable[[str], None]) -> Library:
     say(
         f"{len(collection.scenes)} scenes, {len(collection.queries)} queries; reading them with profile {place.profile}"
     )
-    made = await asyncio.to_thread(library, collection, place.profile, place.models)
+    return await asyncio.to_thread(library, collection, place.profile, place.models)
+
+
+async def _each(
+    collection: Collection,
+    made: Library,
+    place: Place,
+    say: Callable[[str], None],
+    take: Callable[[Query, Mapping[Channel, Answer], Condition], Taken],
+) -> list[Taken]:
+    """Ask every query; return what ``take`` makes of what the channels say to it."""
     names = [(name, name) for name in sorted({name for there in made.people.values() for name in there})]
     parsed = {query.id: _parsed(query, names) for query in collection.queries}
     encoder = await asyncio.to_thread(_encoded, [p.meaning for p in parsed.values() if p and p.meaning], place)
@@ -130,24 +190,14 @@ async def run(collection: Collection, place: Place, say: Callable[[str], None]) 
             encoder=encoder,
             budgets=Budgets(),
         )
-        asking = _Asking(channels, encoder, generation_, load(FIRST), made.scene_ids)
+        asking = _Asking(channels, encoder, generation_)
         say("asking")
-        judged: list[Judged] = []
+        taken: list[Taken] = []
         for start in range(0, len(collection.queries), _QUERIES_AT_ONCE):
             some = collection.queries[start : start + _QUERIES_AT_ONCE]
-            judged += await asyncio.gather(*(_judge(query, parsed[query.id], collection, asking) for query in some))
-    return judged
-
-
-async def _judge(query: Query, parsed: Parsed | None, collection: Collection, asking: _Asking) -> Judged:
-    grades = {} if query.category == NOTHING else collection.judgements[query.id]
-    if parsed is None:
-        found: Mapping[str, tuple[str, ...]] = dict.fromkeys(NAMES, ())
-        quality = MatchQuality.NONE
-    else:
-        found, quality = await asking.answer(parsed)
-    figures = {name: measures(found[name], grades) for name in NAMES} if grades else {}
-    return Judged(query.id, query.category, figures, quality is MatchQuality.NONE)
+            answered = await asyncio.gather(*(asking.answers(parsed[query.id]) for query in some))
+            taken += [take(query, *said) for query, said in zip(some, answered, strict=True)]
+    return taken
 
 
 def _parsed(query: Query, names: Sequence[tuple[str, str]]) -> Parsed | None:

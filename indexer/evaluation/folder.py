@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from contracts.errors import FieldViolation, InvalidRequest
 
 NOTHING = "nothing"
 """Category of queries that no scene answers: the only ones that may be without judgements."""
+
+_COLUMNS = 3  # of judgements
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,70 +68,133 @@ class Collection:
 def read(folder: Path) -> Collection:
     """Return what the folder holds, in its order.
 
-    Raises: InvalidRequest (permanent) when a file is missing or makes no sense, or when there is nothing to evaluate.
+    Raises: InvalidRequest (permanent) when a file is missing or a line makes no sense, by its ``file:line``, or when
+        there is nothing to evaluate.
     """
-    scenes = tuple(_scene(row) for row in _rows(folder / "corpus.jsonl"))
-    judgements = _judgements(folder / "qrels" / "test.tsv")
-    queries = tuple(
-        query
-        for query in (_query(row) for row in _rows(folder / "queries.jsonl"))
-        if query.id in judgements or query.category == NOTHING
-    )
-    unknown = {scene for grades in judgements.values() for scene in grades} - {scene.id for scene in scenes}
-    if unknown:
-        raise _bad(folder, f"judges scenes that are not in its corpus, such as {min(unknown)}")
-    if not queries:
-        raise _bad(folder, "has no query with a judgement")
-    return Collection(folder.resolve().name, scenes, queries, judgements)
-
-
-def _scene(row: Mapping[str, Any]) -> Scene:
-    known = row.get("metadata") or {}
-    text = " ".join(part for part in (row.get("title", ""), row["text"]) if part)
-    return Scene(
-        id=row["_id"],
-        text=unicodedata.normalize("NFC", text),
-        video=known.get("video", ""),
-        labels=known.get("labels", {}),
-        affect=tuple(known.get("affect", ())),
-        people=known.get("people", {}),
-    )
-
-
-def _query(row: Mapping[str, Any]) -> Query:
-    return Query(row["_id"], row["text"], (row.get("metadata") or {}).get("category", ""))
-
-
-def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
-    for number, line in enumerate(_lines(path), start=1):
-        try:
-            row = json.loads(line)
-            row["_id"], row["text"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise _bad(path, f"line {number} is no object with _id and text") from error
-        yield row
-
-
-def _judgements(path: Path) -> Mapping[str, Mapping[str, int]]:
-    found: dict[str, dict[str, int]] = {}
-    for number, line in enumerate(_lines(path)[1:], start=2):
-        fields = line.split("\t")
-        try:
-            grade = int(float(fields[2]))
-        except (IndexError, ValueError) as error:
-            raise _bad(path, f"line {number} is no query-id, corpus-id and score") from error
+    corpus, asked, judged = folder / "corpus.jsonl", folder / "queries.jsonl", folder / "qrels" / "test.tsv"
+    scenes = _by_id(corpus, _scene)
+    queries = _by_id(asked, _query)
+    judgements: dict[str, dict[str, int]] = {}
+    for where, query, scene, grade in _judgements(judged):
+        if query not in queries:
+            raise _bad(where, f"judges a query that is not in {asked.name}: {query}")
+        if scene not in scenes:
+            raise _bad(where, f"judges a scene that is not in {corpus.name}: {scene}")
         if grade > 0:
-            found.setdefault(fields[0], {})[fields[1]] = grade
+            judgements.setdefault(query, {})[scene] = grade
+    wanted = tuple(query for query in queries.values() if query.id in judgements or query.category == NOTHING)
+    if not wanted:
+        raise _bad(str(folder), "has no query with a judgement")
+    return Collection(folder.resolve().name, tuple(scenes.values()), wanted, judgements)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """An object of a file; ``where`` is its ``file:line``. What has another type than asked for is refused."""
+
+    where: str
+    content: Mapping[str, Any]
+
+    def id(self) -> str:
+        """Return ``_id``; some write it as a number."""
+        value = self.content.get("_id")
+        return str(value) if type(value) is int else self._text("_id", value)
+
+    def text(self, name: str) -> str:
+        """Return a text, NFC; empty when it is not there."""
+        value = self.content.get(name)
+        return "" if value is None else unicodedata.normalize("NFC", self._text(name, value))
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return a list of texts; empty when it is not there."""
+        values = self.content.get(name) or []
+        if not isinstance(values, list):
+            raise _bad(self.where, f"{name} is no list")
+        return tuple(self._text(name, value) for value in values)
+
+    def shares(self, name: str) -> Mapping[str, float]:
+        """Return an object of numbers, (0, 1]; empty when it is not there."""
+        values = self.content.get(name) or {}
+        if not isinstance(values, dict) or not all(_is_share(value) for value in values.values()):
+            raise _bad(self.where, f"{name} is no object of numbers above 0, at most 1")
+        return values
+
+    def beyond(self) -> _Row:
+        """Return what ``metadata`` has; some write other things than an object there, which say nothing to us."""
+        known = self.content.get("metadata")
+        return _Row(self.where, known if isinstance(known, dict) else {})
+
+    def _text(self, name: str, value: object) -> str:
+        if not isinstance(value, str) or any("\ud800" <= char <= "\udfff" for char in value):
+            raise _bad(self.where, f"{name} is no text")
+        return value
+
+
+Read = TypeVar("Read", Scene, Query)
+
+
+def _by_id(path: Path, read_row: Callable[[_Row], Read]) -> dict[str, Read]:
+    found: dict[str, Read] = {}
+    for where, line in _lines(path):
+        try:
+            content = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise _bad(where, "is no JSON") from error
+        if not isinstance(content, dict) or content.get("_id") is None or content.get("text") is None:
+            raise _bad(where, "is no object with _id and text")
+        row = read_row(_Row(where, content))
+        if row.id in found:
+            raise _bad(where, f"has the _id of an earlier line: {row.id}")
+        found[row.id] = row
     return found
 
 
-def _lines(path: Path) -> list[str]:
+def _scene(row: _Row) -> Scene:
+    known = row.beyond()
+    return Scene(
+        id=row.id(),
+        text=" ".join(part for part in (row.text("title"), row.text("text")) if part),
+        video=known.text("video"),
+        labels=known.shares("labels"),
+        affect=known.texts("affect"),
+        people=known.shares("people"),
+    )
+
+
+def _query(row: _Row) -> Query:
+    return Query(row.id(), row.text("text"), row.beyond().text("category"))
+
+
+def _judgements(path: Path) -> Iterator[tuple[str, str, str, int]]:
+    """Yield where, query, scene and grade; the first line is a header, unless it has a grade like the others."""
+    for number, (where, line) in enumerate(_lines(path)):
+        fields = line.rstrip("\r\n").split("\t")
+        try:
+            query, scene, score = fields
+            grade = float(score)
+        except ValueError as error:
+            if number == 0 and len(fields) == _COLUMNS:
+                continue
+            raise _bad(where, "is no query-id, corpus-id and score, with tabs between") from error
+        if not grade.is_integer():
+            raise _bad(where, f"has a score that is no whole number: {score}")
+        yield where, query, scene, int(grade)
+
+
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield ``file:line`` and the line of those that are not blank; a byte order mark is none of it."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise _bad(path, "cannot be read") from error
-    return [line for line in text.split("\n") if line.strip()]
+        raise _bad(str(path), "cannot be read") from error
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield f"{path}:{number}", line
 
 
-def _bad(path: Path, why: str) -> InvalidRequest:
-    return InvalidRequest(FieldViolation(str(path), why))
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0.0 < value <= 1.0
+
+
+def _bad(where: str, why: str) -> InvalidRequest:
+    return InvalidRequest(FieldViolation(where, why))

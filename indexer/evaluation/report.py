@@ -92,7 +92,7 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change
         if not common:
             raise ValueError("the two runs have no query in common")
         changes = [_change(name, ALL, common, old, new) for name in NAMES]
-        for category in dict.fromkeys(new[query]["category"] for query in common):
+        for category in dict.fromkeys(new[query]["category"] for query in common if new[query]["category"]):
             of_it = [query for query in common if new[query]["category"] == category]
             changes.append(_change(FUSED, category, of_it, old, new))
     except (KeyError, TypeError, AttributeError) as error:

@@ -119,7 +119,7 @@ def fuse(
     rows = sorted(candidates(answers, condition), key=lambda row: (videos.get(row, ""), row))
     if not rows:
         return 0, ()
-    raw = {channel: _column(answer, rows) for channel, answer in answers.items()}
+    raw, covered = evidence(answers, rows, condition)
     of_channels = _weights(ranking, answers)
     if listing.fusion is Fusion.RECIPROCAL_RANK:
         similar: Mapping[Channel, Column] = {
@@ -133,13 +133,7 @@ def fuse(
         weights = row_weights(ranking, of_channels, similar)
     # Rounded, so that sums of the same points in another order still tie.
     scores = np.round(sum((similar[channel] * weights[channel] for channel in answers), np.zeros(len(rows))), 9)
-    sure = confidence(
-        ranking,
-        raw,
-        _coverage(answers, rows, condition),
-        people_named=condition.people_named,
-        people_alone=condition.people_alone,
-    )
+    sure = confidence(ranking, raw, covered, people_named=condition.people_named, people_alone=condition.people_alone)
     # Without points some list held a row for want of anything better.
     hits = np.flatnonzero((scores > 0) & (sure >= condition.min_confidence))
     order = hits[np.argsort(-scores[hits], kind="stable")].tolist()
@@ -151,6 +145,14 @@ def fuse(
         Ranked(rows[row], score, certain, quality_of_hit(ranking, certain), tuple(answers), *measures)
         for row, score, certain, *measures in ranked
     )
+
+
+def evidence(
+    answers: Mapping[Channel, Answer], rows: Sequence[str], condition: Condition
+) -> tuple[Mapping[Channel, Column], Column]:
+    """Return each channel's measures of rows, and the share of the query's words that each row says, [0, 1]."""
+    raw = {channel: _column(answer, rows) for channel, answer in answers.items()}
+    return raw, _coverage(answers, rows, condition)
 
 
 def _column(answer: Answer, rows: Sequence[str]) -> Column:

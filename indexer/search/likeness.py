@@ -20,9 +20,11 @@ _NO_EVIDENCE = Ramp(1.0, 2.0)  # 0 for every share
 
 def ranking_like(ranking: Ranking, weights: Weights) -> Ranking:
     """Return the ranking of one call. People narrow and are not compared; tags in common order scenes, but make none
-    like another by themselves. Raises InvalidRequest (permanent) as ``weighted``.
+    like another by themselves. Confidence is on the scales of two scenes. Raises InvalidRequest (permanent) as
+    ``weighted``.
     """
-    scale = replace(ranking.confidence, tags=_NO_EVIDENCE)
+    like = ranking.likeness
+    scale = replace(ranking.confidence, dense=like.dense, vision=like.vision, tags=_NO_EVIDENCE)
     return replace(weighted(ranking, replace(weights, people=0.0)), confidence=scale)
 
 

@@ -59,6 +59,15 @@ class Confidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Likeness:
+    """What stands in for the ramps of ``Confidence`` where a scene is asked by: two scenes' cosines run higher."""
+
+    provenance: str
+    dense: Ramp
+    vision: Ramp
+
+
+@dataclass(frozen=True, slots=True)
 class Ranking:
     """One ranking file.
 
@@ -83,6 +92,7 @@ class Ranking:
     vision_similarity: Ramp
     tags_similarity: Ramp
     confidence: Confidence
+    likeness: Likeness
 
 
 @cache
@@ -98,6 +108,7 @@ def from_mapping(content: Mapping[str, Any]) -> Ranking:
     """Return a ranking from the content of its file. Raises: ValueError (permanent) when it makes no sense."""
     try:
         weights, similarity, confidence = content["weights"], content["similarity"], content["confidence"]
+        likeness = content["likeness"]
         ranking = Ranking(
             name=content["name"],
             provenance=content["provenance"],
@@ -121,6 +132,7 @@ def from_mapping(content: Mapping[str, Any]) -> Ranking:
                 supported_from=confidence["supported_from"],
                 none_below=confidence["none_below"],
             ),
+            likeness=Likeness(likeness["provenance"], Ramp(**likeness["dense"]), Ramp(**likeness["vision"])),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"ranking file is malformed: {error}") from error

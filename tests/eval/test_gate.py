@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,22 @@ import pytest
 from adapters.models.assets import assemble
 from adapters.models.settings import ModelSettings
 from adapters.text.opensearch import OpenSearchText
-from deploy.evaluation.run import Place, run
+from contracts.errors import InvalidRequest
+from deploy.evaluation.library import library
+from deploy.evaluation.run import Place, fit, run
 from deploy.local.provision import cache_folder
+from indexer.evaluation.fit_confidence import MAY_LOSE, MUST_REFUSE
 from indexer.evaluation.folder import Collection, Query, Scene, read
 from indexer.evaluation.lists import CHANNELS, FUSED, NAMES, RRF
 from indexer.evaluation.report import report
+from indexer.search.ranking import FIRST, load
+from indexer.search.types import Channel
 from tests.stack import Servers
 
 pytestmark = pytest.mark.integration
 
 SCENES = Path(__file__).parent / "scenes"
 MAY_LACK = 0.02  # of the best channel of a category
-MAY_LOSE = 0.05  # of the queries that have an answer
-MUST_REFUSE = 0.90  # of the queries that have none
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +60,25 @@ def test_what_has_no_answer_finds_nothing_and_little_else_does(found: dict[str, 
     nothing = found["nothing_matches"]
     assert nothing["lost_rate"] <= MAY_LOSE, nothing
     assert nothing["none_rate"] >= MUST_REFUSE, nothing
+
+
+def test_the_rankings_scales_are_what_the_scenes_say(place: Place) -> None:
+    fitted, ranking = asyncio.run(fit(read(SCENES), place, lambda _: None)), load(FIRST)
+    assert fitted.confidence is not None
+    assert fitted.confidence.lost <= MAY_LOSE
+    assert fitted.confidence.none >= MUST_REFUSE
+    assert fitted.confidence.scale.none_below == pytest.approx(ranking.confidence.none_below, abs=0.03)
+    for channel, own in ((Channel.DENSE, ranking.likeness.dense), (Channel.VISION, ranking.likeness.vision)):
+        found = fitted.likeness[channel]
+        assert found is not None
+        assert astuple(found.ramp) == pytest.approx(astuple(own), abs=0.01)
+
+
+@pytest.mark.parametrize("known_of_it", [{"labels": {"tabby_cat": 0.5, "unicorn": 0.4}}, {"affect": ("unicorn",)}])
+def test_what_no_model_knows_is_named_with_its_scene(place: Place, known_of_it: dict[str, Any]) -> None:
+    collection = Collection("own", (Scene("d1", "말", **known_of_it),), (), {})
+    with pytest.raises(InvalidRequest, match="scene d1: unicorn"):
+        library(collection, place.profile, place.models)
 
 
 def test_a_plain_beir_folder_is_read_and_nothing_of_it_stays(place: Place) -> None:

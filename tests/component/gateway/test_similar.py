@@ -23,7 +23,7 @@ async def library(door: Door) -> tuple[SceneRow, ...]:
     near, *_ = await door.index(b"two", "고양이가 존다")
     far, *_ = await door.index(b"three", "개가 짖는다")
     for store, cosines in (
-        (door.stores.dense, (1.0, 0.9, 0.5, 0.3)), (door.stores.vision, (1.0, 0.9, 0.7, 0.4)),
+        (door.stores.dense, (1.0, 0.9, 0.6, 0.4)), (door.stores.vision, (1.0, 0.9, 0.7, 0.4)),
     ):  # fmt: skip
         rows = (one, beside, near, far)
         store.cosines = {row_id(row.scene_id, row.revision): cosine for row, cosine in zip(rows, cosines, strict=True)}

@@ -54,6 +54,8 @@ def test_two_reports_are_compared(command: typer.Typer, saved: Saved) -> None:
         ["absent"],
         ["absent", "--compare", "a", "b"],
         ["--compare", "absent.json", "absent.json"],
+        ["--fit"],
+        ["--fit", "--compare", "a", "b"],
     ],
 )
 def test_what_makes_no_sense_is_a_usage_error(command: typer.Typer, arguments: list[str]) -> None:

@@ -56,6 +56,11 @@ def test_a_change_is_certain_when_its_interval_leaves_out_nothing() -> None:
     assert [(c.channel, c.category) for c in compare(before, better)][-1] == (FUSED, "exact")
 
 
+def test_without_categories_nothing_is_compared_by_them() -> None:
+    plain = report({}, [judged(1, 1.0, category="")])
+    assert {change.category for change in compare(plain, plain)} == {ALL}
+
+
 def test_only_queries_of_both_runs_are_compared() -> None:
     before = report({}, [judged(1, 1.0), judged(2, 0.0)])
     after = report({}, [judged(2, 0.0), judged(3, 1.0)])

@@ -154,6 +154,8 @@ def test_a_file_that_makes_no_sense_is_refused() -> None:
         from_mapping(_content() | {"weights": {"text": 0.6, "vision": 0.35, "tags": 0.15, "people": 0.3}})
     with pytest.raises(ValueError, match="malformed"):
         from_mapping({k: v for k, v in _content().items() if k != "provenance"})
+    with pytest.raises(ValueError, match="malformed"):
+        from_mapping(_content() | {"likeness": {"dense": {"floor": 0.2, "top": 0.6}}})
     with pytest.raises(ValueError, match="out of order"):
         from_mapping(_content() | {"confidence": _content()["confidence"] | {"none_below": 0.9}})
     with pytest.raises(ValueError, match="meaning alone"):

@@ -227,7 +227,7 @@ async def test_only_scenes_with_the_people_and_the_confidence_asked_for(library:
     there = await library.like(filter=Filter(person_ids=(PERSON,)))
     assert found(there) == ["said"]
     assert next(p.points for p in there.hits[0].ranked.contributions if p.channel is Channel.PEOPLE) == 0.0
-    assert found(await library.like(filter=Filter(min_confidence=0.99))) == ["both", "seen"]
+    assert found(await library.like(filter=Filter(min_confidence=0.5))) == ["said"]
 
 
 @pytest.mark.parametrize(
@@ -247,6 +247,15 @@ async def test_the_whole_filter_narrows(library: Library, narrow: Filter, left: 
     library.catalog.people = {"said:1": {PERSON: 0.9}}
     library.catalog.languages = {"talk": "ko", "other": "en", "seen": "ko", "film": "ko"}
     assert found(await library.like(filter=narrow)) == left
+
+
+async def test_confidence_is_on_the_scales_of_two_scenes(library: Library) -> None:
+    await library.add("near", said=0.4, video="near")
+    confidence = {hit.scene.scene_id: hit.ranked.confidence for hit in (await library.like()).hits}
+    like = load("small-v1").likeness
+    assert confidence["near"] == pytest.approx(like.dense(np.array([0.4]))[0], abs=1e-5)
+    assert confidence["seen"] == pytest.approx(like.vision(np.array([0.8]))[0], abs=1e-5)
+    assert confidence["near"] < 0.5 < confidence["said"], "a query's answer at 0.4 would be SUPPORTED"
 
 
 async def test_tags_in_common_alone_make_no_scene_like_another(library: Library) -> None:
