@@ -23,6 +23,7 @@ from gateway.searchers import Active, Searchers
 from gateway.suggestions import Suggestions
 from heimdex.search.v1 import search_service_pb2 as pb
 from heimdex.search.v1.search_service_pb2_grpc import SearchServiceServicer
+from indexer.search.searcher import DEFAULT_BUDGETS
 from indexer.search.types import SearchRequest, Summary, Update
 
 DEADLINE_S: Final = 30.0
@@ -70,7 +71,7 @@ class SearchService(SearchServiceServicer):
         asked = search_requests.from_proto(request, who.tenant_id)
         end_s = self._end_s(context)
         urls = KeyframeUrls(self._objects) if request.include_urls else None
-        active = await self._searchers.active(timeout_s=self._left_s(end_s))
+        active = await self._searchers.active(timeout_s=self._wait_s(end_s))
         if asked.image_id and not request.page_token:  # later pages come from the list that it made
             asked = replace(asked, image=await self._picture(asked, active, end_s))
         frames = (
@@ -88,7 +89,7 @@ class SearchService(SearchServiceServicer):
         """Return scenes like another, best first."""
         asked = similar.from_proto(request, identity.principal().tenant_id)
         end_s = self._end_s(context)
-        active = await self._searchers.active(timeout_s=self._left_s(end_s))
+        active = await self._searchers.active(timeout_s=self._wait_s(end_s))
         found = await active.searcher.similar(asked, deadline_s=self._left_s(end_s))
         if found.summary is not None:
             _observe(found.summary)
@@ -100,7 +101,7 @@ class SearchService(SearchServiceServicer):
 
     async def SuggestQueries(self, request: pb.SuggestQueriesRequest, context: Any) -> pb.SuggestQueriesResponse:
         """Return how what is being typed may go on."""
-        active = await self._searchers.active(timeout_s=self._left_s(self._end_s(context)))
+        active = await self._searchers.active(timeout_s=self._wait_s(self._end_s(context)))
         index = active.generation.text_index
         return await self._suggestions.answer(identity.principal().tenant_id, index, request)
 
@@ -156,7 +157,7 @@ class SearchService(SearchServiceServicer):
 
     async def _picture(self, asked: SearchRequest, active: Active, end_s: float) -> Float32:
         return await self._pictures.vector(
-            asked.tenant_id, asked.image_id, version=active.generation.vision_model, timeout_s=self._left_s(end_s)
+            asked.tenant_id, asked.image_id, version=active.generation.vision_model, timeout_s=self._wait_s(end_s)
         )
 
     # ---- page tokens ----------------------------------------------------------------------------------
@@ -187,6 +188,11 @@ class SearchService(SearchServiceServicer):
 
     def _left_s(self, end_s: float) -> float:
         return end_s - self._clock.monotonic_s()
+
+    def _wait_s(self, end_s: float) -> float:
+        """Return how long to wait for what a search needs before it begins: the error, too, must arrive in time."""
+        left_s = self._left_s(end_s)
+        return left_s - DEFAULT_BUDGETS.reserve(left_s)
 
 
 def _frozen(query_id: str, update: Update, summary: Summary) -> Frozen:

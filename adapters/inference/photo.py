@@ -30,13 +30,19 @@ def decode(image: bytes) -> UInt8:
         with Image.open(io.BytesIO(image), formats=_FORMATS) as opened:
             width, height = opened.size
             if width * height > MAX_PIXELS:
-                raise _invalid(f"has more than {MAX_PIXELS} pixels")
+                raise _too_many_pixels()
             opened.draft("RGB", (_MAX_SIDE_PX, _MAX_SIDE_PX))
             upright = ImageOps.exif_transpose(opened).convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:  # so many that Pillow does not even open it
+        raise _too_many_pixels() from error
+    except (OSError, ValueError, SyntaxError) as error:
         raise _invalid("is no readable JPEG, PNG or WebP image") from error
     upright.thumbnail((_MAX_SIDE_PX, _MAX_SIDE_PX))
     return np.asarray(upright, np.uint8)
+
+
+def _too_many_pixels() -> InvalidRequest:
+    return _invalid(f"has more than {MAX_PIXELS} pixels")
 
 
 def _invalid(description: str) -> InvalidRequest:

@@ -42,11 +42,15 @@ class Alone:
 
 
 @asynccontextmanager
-async def gateway(folder: Path) -> AsyncIterator[Alone]:
+async def gateway(folder: Path, **settings: str) -> AsyncIterator[Alone]:
+    """Run a gateway; ``settings``, without their prefix, stand in for those of a stack that is away. A catalogue that
+    they name is there already.
+    """
     signer = Signer(folder / "jwks.json")
     signer.write()
     catalog = f"sqlite+aiosqlite:///{folder / 'catalog.db'}"
-    await migrate(catalog)
+    if "CATALOG" not in settings:
+        await migrate(catalog)
     with socket.socket() as nobody, socket.socket() as port:  # bound and not listening: whoever calls is refused
         nobody.bind(("127.0.0.1", 0))
         port.bind(("127.0.0.1", 0))
@@ -58,7 +62,7 @@ async def gateway(folder: Path) -> AsyncIterator[Alone]:
             "PAGE_TOKEN_KEY": PAGE_KEY.hex(), "OPENSEARCH": f"http://{away}", "MILVUS_TEXT": f"http://{away}",
             "MILVUS_VISION": f"http://{away}", "S3_ENDPOINT": f"http://{away}", "S3_PUBLIC_ENDPOINT": f"http://{away}",
             "S3_ACCESS_KEY": "key", "S3_SECRET_KEY": "secret",
-        }  # fmt: skip
+        } | settings  # fmt: skip
         environment = {name: value for name, value in os.environ.items() if not name.startswith("HEIMDEX_")}
         environment |= {f"HEIMDEX_{name}": value for name, value in values.items()}
         process = await asyncio.create_subprocess_exec(sys.executable, "-m", "gateway", cwd=ROOT, env=environment)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from heimdex.client import Narrowed
+from heimdex.client import InvalidArgument, Narrowed
 from heimdex.client.filters import search_filter
 from heimdex.search.v1 import search_service_pb2 as pb
 
@@ -47,6 +48,24 @@ def test_everything_is_put_where_it_belongs() -> None:
     )
     assert search_filter(narrowed).HasField("offset_from")
     assert len(narrowed) == len(pb.SearchFilter.DESCRIPTOR.fields), "one for each field"
+
+
+@pytest.mark.parametrize(
+    ("narrowed", "field"),
+    [
+        ({"offset_from_s": math.nan}, "filter.offset_from"),
+        ({"offset_to_s": math.inf}, "filter.offset_to"),
+        ({"offset_to_s": -math.inf}, "filter.offset_to"),
+        ({"offset_from_s": 1e300}, "filter.offset_from"),
+        ({"uploaded_from": datetime(1, 1, 1, tzinfo=SEOUL)}, "filter.uploaded_from"),
+        ({"uploaded_to": datetime(9999, 12, 31, 23, tzinfo=timezone(-timedelta(hours=9)))}, "filter.uploaded_to"),
+    ],
+)
+def test_what_no_message_holds_is_refused_as_the_gateway_does(narrowed: Narrowed, field: str) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        search_filter(narrowed)
+    assert [violation.field for violation in refused.value.violations] == [field]
+    assert refused.value.reason == "INVALID_FIELD"
 
 
 @pytest.mark.parametrize("local", [datetime(2024, 5, 1), datetime(2024, 12, 1, 12)])  # noqa: DTZ001  # without a zone

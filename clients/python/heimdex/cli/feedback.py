@@ -27,7 +27,7 @@ def feedback(
     kind: Annotated[Kind, typer.Argument(help="What became of it; not-found is of the whole answer.")],
     *,
     scene: Annotated[str, typer.Option(help="Id of the scene.")] = "",
-    rank: Annotated[int, typer.Option(help="Its place in the answer; 0 when unknown.")] = 0,
+    rank: Annotated[int, typer.Option(min=0, max=200, help="Its place in the answer; 0 when unknown.")] = 0,
     home: Home = None,
 ) -> None:
     """Tell what became of an answer, for analysts."""

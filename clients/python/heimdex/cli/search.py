@@ -64,11 +64,14 @@ def search(
     offset_to_s: Annotated[
         float | None, typer.Option("--to", min=0, help="Only scenes that begin before this second.")
     ] = None,
-    limit: Annotated[int, typer.Option(help="At most so many hits, up to 200.")] = 20,
+    limit: Annotated[int, typer.Option(min=0, max=200, help="At most so many hits, up to 200.")] = 20,
     min_confidence: Annotated[float, typer.Option(help="Only hits at least this sure, 0 to 1.")] = 0.0,
     group_by: Annotated[GroupBy, typer.Option(help="Scenes, or videos by their best scene.")] = GroupBy.SCENE,
     max_per_video: Annotated[
-        int | None, typer.Option(help="At most so many scenes of a video, 0 for all; else 4, or all of one --video.")
+        int | None,
+        typer.Option(
+            min=0, max=200, help="At most so many scenes of a video, 0 for all; else 4, or all of one --video."
+        ),
     ] = None,
     fusion: Annotated[Fusion, typer.Option(help="By scores, or by ranks.")] = Fusion.CALIBRATED,
     weights: Annotated[str, typer.Option(help="Weights of this search, such as text=0.7,vision=0.2.")] = "",

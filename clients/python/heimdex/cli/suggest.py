@@ -15,7 +15,7 @@ from heimdex.search.v1 import search_service_pb2 as pb
 def suggest(
     text: Annotated[str, typer.Argument(help="What has been typed so far: 김치ㅉ, ㄱㅊㅉㄱ, rlacl.")],
     *,
-    limit: Annotated[int, typer.Option(help="At most so many, up to 20.")] = 8,
+    limit: Annotated[int, typer.Option(min=0, max=20, help="At most so many, up to 20.")] = 8,
     json: Json = False,
     home: Home = None,
 ) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypedDict
 
+import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from heimdex.client.errors import FieldViolation, InvalidArgument
 from heimdex.search.v1 import search_service_pb2 as search_pb2
 
 
@@ -41,32 +43,44 @@ class Narrowed(TypedDict, total=False):
 
 
 def search_filter(narrowed: Narrowed) -> search_pb2.SearchFilter:
-    """Return the filter as a message."""
+    """Return the filter as a message. Raises InvalidArgument, as the gateway does, for what no message can hold."""
     return search_pb2.SearchFilter(
         video_ids=narrowed.get("video_ids", ()),
         person_ids=narrowed.get("person_ids", ()),
         excluded_person_ids=narrowed.get("excluded_person_ids", ()),
         tags=narrowed.get("tags", ()),
         languages=narrowed.get("languages", ()),
-        uploaded_from=_time(narrowed.get("uploaded_from")),
-        uploaded_to=_time(narrowed.get("uploaded_to")),
-        offset_from=_offset(narrowed.get("offset_from_s")),
-        offset_to=_offset(narrowed.get("offset_to_s")),
+        uploaded_from=_time("uploaded_from", narrowed.get("uploaded_from")),
+        uploaded_to=_time("uploaded_to", narrowed.get("uploaded_to")),
+        offset_from=_offset("offset_from", narrowed.get("offset_from_s")),
+        offset_to=_offset("offset_to", narrowed.get("offset_to_s")),
         min_confidence=narrowed.get("min_confidence", 0.0),
     )
 
 
-def _time(time: datetime | None) -> Timestamp | None:
+def _time(name: str, time: datetime | None) -> Timestamp | None:
     if time is None:
         return None
     message = Timestamp()
-    message.FromDatetime(time.astimezone(UTC))
+    try:
+        message.FromDatetime(time.astimezone(UTC))
+    except (ValueError, OverflowError):
+        raise _refused(name, "is not within the years 1 to 9999, UTC") from None
     return message
 
 
-def _offset(seconds: float | None) -> Duration | None:
+def _offset(name: str, seconds: float | None) -> Duration | None:
     if seconds is None:
         return None
     message = Duration()
-    message.FromTimedelta(timedelta(seconds=seconds))
+    try:
+        message.FromTimedelta(timedelta(seconds=seconds))
+    except (ValueError, OverflowError):
+        raise _refused(name, "is no number of seconds, or too large") from None
     return message
+
+
+def _refused(name: str, description: str) -> InvalidArgument:
+    violation = FieldViolation(f"filter.{name}", description)
+    message = f"{violation.field}: {description}"
+    return InvalidArgument(grpc.StatusCode.INVALID_ARGUMENT, message, reason="INVALID_FIELD", violations=(violation,))
