@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 
 class SystemClock:
-    """``contracts.ports.Clock`` of the operating system."""
+    """``contracts.ports.AlarmClock`` of the operating system."""
 
     def monotonic_s(self) -> float:
         """Seconds of a clock that never goes back."""
@@ -20,3 +21,7 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Wait; below zero is zero."""
         await asyncio.sleep(max(0.0, seconds))
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        """Call from the event loop after so many seconds."""
+        return asyncio.get_running_loop().call_later(seconds, callback)

@@ -648,3 +648,19 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         ...
+
+
+class Alarm(Protocol):
+    """A call that is to come."""
+
+    def cancel(self) -> object:
+        """Let it not come; it may have."""
+        ...
+
+
+class AlarmClock(Clock, Protocol):
+    """A clock that also calls back: for time limits that cost no task each."""
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Alarm:
+        """Call from the event loop after so many seconds."""
+        ...

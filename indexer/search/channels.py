@@ -14,7 +14,7 @@ from contracts.catalog import Appearance, Generation
 from contracts.errors import HeimdexError
 from contracts.ports import (
     EVERYWHERE,
-    Clock,
+    AlarmClock,
     Float32,
     QueryEncoder,
     QueryVectors,
@@ -213,7 +213,7 @@ class Channels:
 
     async def backfill_within(
         self, channel: Channel, answer: Answer, question: Question, vectors: QueryVectors, rows: frozenset[str],
-        *, clock: Clock, seconds: float,
+        *, clock: AlarmClock, seconds: float,
     ) -> Answer:  # fmt: skip
         """Return as ``backfill``; the answer as it is where that fails or takes longer, which is logged."""
         try:

@@ -12,7 +12,7 @@ import structlog
 
 from contracts.catalog import Catalog, Generation, ScenePerson, SceneRow
 from contracts.errors import DependencyUnavailable, FieldViolation, HeimdexError, InvalidRequest
-from contracts.ports import Clock, QueryEncoder, QueryVectors, TextIndex, VectorIndex
+from contracts.ports import AlarmClock, QueryEncoder, QueryVectors, TextIndex, VectorIndex
 from indexer.search import facets
 from indexer.search.channels import Answers, Channels, Question, question_of
 from indexer.search.filters import Filters, of_videos
@@ -110,19 +110,19 @@ class Searcher:
         encoder: QueryEncoder,
         generation: Generation,
         ranking: Ranking,
-        clock: Clock,
+        clock: AlarmClock,
         *,
         budgets: Budgets = DEFAULT_BUDGETS,
     ) -> None:
         self._catalog = catalog
         self._text = text
-        self._waves = Waves(encoder, clock)
+        self._waves = Waves(clock)
         self._channels = Channels(
             catalog=catalog,
             text=text,
             text_vectors=text_vectors,
             vision_vectors=vision_vectors,
-            encoder=self._waves,
+            encoder=encoder,
             budgets=budgets,
         )
         self._filters = Filters(catalog, text)
@@ -141,10 +141,10 @@ class Searcher:
         Args:
             deadline_s: seconds from now until the caller gives up, > 0.
         """
-        with self._waves.search():
-            async with aclosing(self._frames(request, self._schedule(deadline_s))) as frames:
-                async for frame in frames:
-                    yield frame
+        schedule = self._schedule(deadline_s)
+        async with self._waves.search(deadline_s), aclosing(self._frames(request, schedule)) as frames:
+            async for frame in frames:
+                yield frame
 
     async def _frames(self, request: SearchRequest, schedule: _Schedule) -> AsyncGenerator[Update, None]:
         question = await self._question(request, schedule)

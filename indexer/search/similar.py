@@ -13,7 +13,7 @@ import structlog
 from contracts.catalog import Catalog, Generation, SceneRow
 from contracts.errors import DependencyUnavailable, HeimdexError
 from contracts.ids import row_id
-from contracts.ports import Clock, Float32, QueryVectors
+from contracts.ports import AlarmClock, Float32, QueryVectors
 from indexer.search.channels import Answers, Channels, Question
 from indexer.search.filters import Filters, of_videos
 from indexer.search.frames import SPARE_ROWS, hits_of, show, spoken_in
@@ -66,7 +66,7 @@ class Similar:
         catalog: Catalog,
         generation: Generation,
         ranking: Ranking,
-        clock: Clock,
+        clock: AlarmClock,
         budgets: Budgets,
     ) -> None:
         self._channels = channels

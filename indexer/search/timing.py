@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from contracts.errors import DependencyUnavailable
-from contracts.ports import Clock
+from contracts.ports import AlarmClock
 
 DEADLINE = "DEADLINE_EXCEEDED"
 
@@ -18,7 +18,7 @@ class Late(Exception):
     """The work did not end within its seconds; never leaves this package."""
 
 
-async def within(clock: Clock, seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
+async def within(clock: AlarmClock, seconds: float, work: Coroutine[Any, Any, Result]) -> Result:
     """Return what ``work`` returns; it is cancelled, and has ended, when this raises.
 
     Raises: Late after ``seconds`` (at once when they are <= 0), and whatever ``work`` raises.
@@ -26,17 +26,21 @@ async def within(clock: Clock, seconds: float, work: Coroutine[Any, Any, Result]
     if seconds <= 0:
         work.close()
         raise Late
-    task, timer = asyncio.ensure_future(work), asyncio.ensure_future(clock.sleep(seconds))
+    now_s = asyncio.get_running_loop().time
     try:
-        await asyncio.wait((task, timer), return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise Late
-        return task.result()
-    finally:
-        await stop((task, timer))
+        async with asyncio.timeout(None) as limit:  # no task of its own: a search has a dozen limits
+            alarm = clock.call_later(seconds, lambda: limit.reschedule(now_s()))
+            try:
+                return await work
+            finally:
+                alarm.cancel()
+    except TimeoutError:
+        if limit.expired():
+            raise Late from None
+        raise
 
 
-async def in_time(clock: Clock, until_s: float, work: Coroutine[Any, Any, Result]) -> Result:
+async def in_time(clock: AlarmClock, until_s: float, work: Coroutine[Any, Any, Result]) -> Result:
     """Return what the catalogue reads. Raises DependencyUnavailable (transient) at ``until_s``, and as ``work``."""
     try:
         return await within(clock, until_s - clock.monotonic_s(), work)
@@ -46,6 +50,11 @@ async def in_time(clock: Clock, until_s: float, work: Coroutine[Any, Any, Result
 
 async def stop(tasks: tuple[asyncio.Future[Any], ...]) -> None:
     """Cancel what still runs and wait for it; what it raises then is nobody's any more."""
-    for task in tasks:
+    running = [task for task in tasks if not task.done()]
+    for task in running:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    if running:
+        await asyncio.wait(running)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()

@@ -16,8 +16,8 @@ from adapters.models.text.unigram import Unigram
 from adapters.models.weights import in_folder, in_package, loading, running
 from contracts.ports import Float32
 
-VERSION = "e5-small-q4-int8rows-apart.1"
-FILE = "e5-small-int8rows.onnx"
+VERSION = "e5-small-q4-int8rows-apart.2"
+FILE = "e5-small-int8rows-2.onnx"
 
 _DIM = 384
 _MASKED = -1e9
@@ -109,7 +109,6 @@ class _Network:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.enable_mem_pattern = False  # every call has other shapes
-        options.enable_cpu_mem_arena = False  # it would keep what the longest text took: 50 MB for no time won
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session: Any = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
 

@@ -47,13 +47,13 @@ class _Graph:
         self._constant("one", np.ones((), np.float32))
         self._constant("least", np.full((), 1e-8, np.float32))
         self._constant("per_step", np.full((), 1 / _ACTIVATION_TOP, np.float32))
-        self._constant("middle", np.full((), 128, np.float32))
         self._constant("middle_step", np.full((), 128, np.uint8))
         self._constant("scale", np.full((), width**-0.5, np.float32))
         self._constant("by_head", np.array([0, 0, 3 * sizes.heads, width], np.int64))
+        self._constant("row", np.array([-1], np.int64))
         self._constant("flat", np.array([-1, sizes.hidden], np.int64))
         self._constant("thirds", np.array([sizes.heads] * 3, np.int64))
-        at = self._norm("LayerNormalization", ["tokens"], "emb.ln", domain="")
+        at = self._norm("tokens", "emb.ln")
         for layer in range(sizes.layers):
             at = self._layer(at, f"l{layer}")
         self._nodes[-1].output[0] = "states"
@@ -80,12 +80,12 @@ class _Graph:
         biases = np.concatenate([self._packed.vector(f"{name}.{part}.b") for part in "qkv"])
         context = self._attention(self._node("Add", [joined, self._constant(f"{name}.qkv.b", biases)]))
         out = self._product(context, f"{name}.ao", [f"{name}.ao"], hidden)
-        at = self._norm("SkipLayerNormalization", [out, at], f"{name}.aln", bias=f"{name}.ao.b")
+        at = self._norm(self._sum(out, at, f"{name}.ao.b"), f"{name}.aln")
         inner = self._product(at, f"{name}.fi", [f"{name}.fi"], hidden)
         inner = self._node("BiasGelu", [inner, self._vector(f"{name}.fi.b")], domain=_FUSED)
         last = f"{name}.fo"  # codespell:ignore fo
         out = self._product(inner, last, [last], feed_forward)
-        return self._norm("SkipLayerNormalization", [out, at], f"{name}.oln", bias=f"{last}.b")
+        return self._norm(self._sum(out, at, f"{last}.b"), f"{name}.oln")
 
     def _attention(self, joined: str) -> str:
         """Spread tokens into one row a text, attend within the row, gather them again."""
@@ -119,15 +119,19 @@ class _Graph:
         if at not in self._quantised:
             top = self._node("ReduceMax", [self._node("Abs", [at])], axes=[-1], keepdims=1)
             step = self._node("Max", [self._node("Mul", [top, "per_step"]), "least"])
-            moved = self._node("Add", [self._node("Div", [at, step]), "middle"])
-            integers = self._node("Cast", [self._node("Round", [moved])], to=2)  # TensorProto.UINT8
+            rows = self._node("Reshape", [step, "row"])
+            middles = self._node("Expand", ["middle_step", self._node("Shape", [rows])])
+            integers = self._node("QuantizeLinear", [at, rows, middles], axis=0)
             self._quantised[at] = (integers, step)
         return self._quantised[at]
 
-    def _norm(self, kind: str, inputs: Sequence[str], name: str, *, bias: str = "", domain: str = _FUSED) -> str:
+    def _sum(self, product: str, before: str, bias: str) -> str:
+        # Not SkipLayerNormalization, which does this and the norm in one: it takes six times as long.
+        return self._node("Add", [self._node("Add", [product, self._vector(bias)]), before])
+
+    def _norm(self, at: str, name: str) -> str:
         gain, shift = self._vector(f"{name}.w"), self._vector(f"{name}.b")
-        extra = [self._vector(bias)] if bias else []
-        return self._node(kind, [*inputs, gain, shift, *extra], domain=domain, epsilon=self._sizes.epsilon)
+        return self._node("LayerNormalization", [at, gain, shift], axis=-1, epsilon=self._sizes.epsilon)
 
     def _vector(self, name: str) -> str:
         return self._constant(name, self._packed.vector(name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -50,6 +50,12 @@ class StillClock:
         future = asyncio.get_running_loop().create_future()
         self._sleepers.append((self.now_s + seconds, future))
         await future
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> asyncio.Future[None]:
+        alarm = asyncio.get_running_loop().create_future()
+        alarm.add_done_callback(lambda rung: None if rung.cancelled() else callback())
+        self._sleepers.append((self.now_s + seconds, alarm))
+        return alarm
 
     def advance(self, seconds: float) -> None:
         self.now_s += seconds
