@@ -89,15 +89,15 @@ def test_meaning_carries_the_text_of_a_row_whose_words_are_others() -> None:
 
 
 def test_confidence_is_words_and_meaning_together_or_sight_or_a_tag() -> None:
-    raw = {Channel.LEXICAL: 9.0, Channel.DENSE: 0.33, Channel.VISION: 0.1, Channel.TAGS: 0.0}
+    raw = {Channel.LEXICAL: 9.0, Channel.DENSE: 0.305, Channel.VISION: 0.1, Channel.TAGS: 0.0}
     assert confidence(raw, 1.0) == pytest.approx(0.55 + 0.45 * 0.5)
     assert confidence(raw | {Channel.VISION: 0.7}, 0.0) == 1.0
-    assert confidence({Channel.DENSE: 0.33}, 0.0) == pytest.approx(0.5)
+    assert confidence({Channel.DENSE: 0.305}, 0.0) == pytest.approx(0.5)
     assert confidence({Channel.LEXICAL: 9.0}, 0.6) == pytest.approx(0.6)
 
 
 def test_confidence_in_another_language_is_that_of_meaning_alone() -> None:
-    raw = {Channel.LEXICAL: 0.0, Channel.DENSE: 0.415, Channel.VISION: 0.1, Channel.TAGS: 0.0}
+    raw = {Channel.LEXICAL: 0.0, Channel.DENSE: 0.3775, Channel.VISION: 0.1, Channel.TAGS: 0.0}
     assert confidence(raw, 0.0) == pytest.approx(0.7 * 0.75)
     assert quality_of_hit(SMALL, confidence(raw, 0.0)) is MatchQuality.SUPPORTED
     assert confidence(raw, 1.0) == pytest.approx(0.55 + 0.45 * 0.75)
