@@ -6,12 +6,13 @@ Times are Unix milliseconds, UTC. Records handed in are written to the outbox in
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from contracts.ports import EVERYWHERE, Record, Scope
+from contracts.vocabulary import COMMITTED, Vocabulary
 
 
 class VideoState(StrEnum):
@@ -265,9 +266,36 @@ class DeadLetterEntry:
     event_ms: int
 
 
+class GenerationState(StrEnum):
+    """States of a generation; names are those of ``heimdex.admin.v1.GenerationState``.
+
+    PENDING -> BUILDING -> READY -> ACTIVE <-> RETIRED; PENDING and BUILDING also -> FAILED. All but ACTIVE, PENDING and
+    BUILDING among them, -> DROPPING -> DROPPED.
+    """
+
+    PENDING = "PENDING"
+    BUILDING = "BUILDING"
+    READY = "READY"
+    ACTIVE = "ACTIVE"
+    RETIRED = "RETIRED"
+    FAILED = "FAILED"
+    DROPPING = "DROPPING"
+    DROPPED = "DROPPED"
+
+
+WRITTEN = frozenset({
+    GenerationState.BUILDING, GenerationState.READY, GenerationState.ACTIVE, GenerationState.RETIRED,
+})  # fmt: skip
+"""States in which every commit writes to a generation, so that going over to it, or back, loses nothing."""
+
+MAX_GENERATIONS = 4
+"""Generations at once, those being dropped left out: each is a text index of the whole library, which every commit
+writes to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """Concrete collections, index and versions that a query reads; state BUILDING | ACTIVE | RETIRED."""
+    """Concrete collections, index, versions and words that a query reads; ``state`` as ``GenerationState``."""
 
     generation: int
     state: str
@@ -277,6 +305,46 @@ class Generation:
     text_model: str
     vision_model: str
     ranking: str
+    vocabulary: Vocabulary = COMMITTED
+
+    @property
+    def models(self) -> tuple[str, str]:
+        """What made the vectors, of text and of vision."""
+        return (self.text_model, self.vision_model)
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """A generation and how it has come about.
+
+    Attributes:
+        update_ms: of the last change of state.
+        created_by: ``tenant/user``; empty for the first one, which nobody has asked for.
+        promote_when_ready: whether it becomes ACTIVE when it is built.
+        videos_done: that are in it already, of ``videos_total`` when the build began; those that were committed
+            meanwhile are in it anyway.
+        after_video_id: goes on after that one.
+        error_reason: of a FAILED one, an ``ErrorReason``.
+    """
+
+    generation: Generation
+    create_ms: int = 0
+    update_ms: int = 0
+    created_by: str = ""
+    promote_when_ready: bool = False
+    videos_done: int = 0
+    videos_total: int = 0
+    after_video_id: str = ""
+    error_reason: str = ""
+    error_message: str = ""
+
+
+class Searchable(NamedTuple):
+    """A video that may be shown, and its searchable revision."""
+
+    tenant_id: str
+    video_id: str
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -517,11 +585,91 @@ class Catalog(Protocol):
         ...
 
     async def all_generations(self) -> Sequence[Generation]:
-        """Return every generation whose stores may hold rows, retired ones included."""
+        """Return every generation whose stores may hold rows, by number: all but DROPPED ones."""
+        ...
+
+    async def dropped_generations(self) -> frozenset[int]:
+        """Return the numbers of DROPPED generations; a number is never used again."""
         ...
 
     async def ensure_generation(self, generation: Generation) -> Generation:
         """Insert as ACTIVE if there is no active one; return the active one."""
+        ...
+
+    # ---- gateway: administration ------------------------------------------------------------------
+    async def create_generation(
+        self,
+        vocabulary: Vocabulary,
+        call: Idempotency,
+        *,
+        created_by: str,
+        promote_when_ready: bool,
+        text_index: Callable[[int], str],
+    ) -> Build:
+        """Insert a PENDING generation like the active one, with the next number, these words and an index of its own.
+
+        Args:
+            text_index: number -> name of the index.
+
+        Raises: PreconditionFailed (GENERATION_STATE) while another is PENDING or BUILDING, or where there are
+            MAX_GENERATIONS.
+        """
+        ...
+
+    async def get_generation(self, generation: int) -> Build:
+        """Return a generation. NotFound, also when it is DROPPED."""
+        ...
+
+    async def list_generations(self) -> Sequence[Build]:
+        """Return every generation but DROPPED ones, by number."""
+        ...
+
+    async def promote_generation(self, generation: int, call: Idempotency) -> Build:
+        """READY or RETIRED -> ACTIVE, and what was ACTIVE -> RETIRED; ACTIVE is returned as it is. NotFound;
+        PreconditionFailed (GENERATION_STATE) in another state.
+        """
+        ...
+
+    async def drop_generation(self, generation: int, call: Idempotency) -> None:
+        """-> DROPPING: nobody writes to it any longer, and the builder removes its index. NotFound; PreconditionFailed
+        (GENERATION_STATE) when it is ACTIVE.
+        """
+        ...
+
+    # ---- builder ----------------------------------------------------------------------------------
+    async def begin_build(self, generation: int) -> None:
+        """PENDING -> BUILDING: from here on each commit writes to it, so its index must be there. Another state stays.
+
+        A video is either searchable before this, or its commit writes to the generation.
+        """
+        ...
+
+    async def record_build(self, generation: int, *, videos_done: int, videos_total: int, after_video_id: str) -> bool:
+        """Note how far a build is; return False, and note nothing, when it is BUILDING no longer."""
+        ...
+
+    async def finish_build(self, generation: int) -> Build:
+        """BUILDING -> READY, or at once ACTIVE where that was asked for. Another state stays."""
+        ...
+
+    async def fail_build(self, generation: int, *, reason: str, message: str) -> None:
+        """PENDING or BUILDING -> FAILED. Another state stays."""
+        ...
+
+    async def finish_drop(self, generation: int) -> None:
+        """DROPPING -> DROPPED: its index is gone. Another state stays."""
+        ...
+
+    async def searchable_videos(self, after: str, *, limit: int) -> Sequence[Searchable]:
+        """Return videos of all tenants that may be shown, with an id after ``after``, by id."""
+        ...
+
+    async def searchable_revisions(self, video_ids: Sequence[str]) -> Mapping[str, int]:
+        """Return the searchable revision of those videos that may be shown."""
+        ...
+
+    async def count_searchable(self) -> int:
+        """Return how many videos of all tenants may be shown."""
         ...
 
     # ---- commit -----------------------------------------------------------------------------------
@@ -535,10 +683,16 @@ class Catalog(Protocol):
         language: str,
         now_ms: int,
         records: Sequence[Record],
+        generations: Collection[int] = (),
     ) -> tuple[str, ...] | None:
         """Write the scene rows, flip ``searchable_revision``, outbox ``records`` (scene facts, VIDEO_INDEXED,
         tombstones of scenes that are gone); return row ids of older revisions to remove after a grace. None when the
         video is being deleted. A revision that is searchable already changes nothing and returns ().
+
+        Args:
+            generations: numbers of those that have the rows.
+
+        Raises: DependencyUnavailable (transient) when there is another WRITTEN one of the same models by now.
         """
         ...
 

@@ -194,6 +194,7 @@ CONTROL: Mapping[str, Control] = MappingProxyType({
         Control("eraser", (topic_name(_E.VideoDeletionRequested),), "tombstones, VIDEO_ERASED"),
         Control("retry", tuple(RETRY_TIERS), "heimdex-<stage>-redo-v1"),
         Control("reconciler", (), "re-emission of missing inputs, sweeps"),
+        Control("builder", (), "text indices of generations"),
     )
 })  # fmt: skip
 

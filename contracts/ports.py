@@ -14,6 +14,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from contracts.vocabulary import COMMITTED, Vocabulary
+
 Float32 = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
 
@@ -354,8 +356,11 @@ class Suggested(NamedTuple):
 class TextIndex(Protocol):
     """Korean-analysed text by BM25, always within one tenant."""
 
-    async def ensure(self, index: str) -> None:
-        """Create the index with its analysers if it is absent."""
+    async def ensure(self, index: str, vocabulary: Vocabulary = COMMITTED) -> None:
+        """Create the index with its analysers if it is absent. One that is there keeps the words it was made with.
+
+        Raises: InvalidRequest (permanent) when the analysers can do nothing with some of the words.
+        """
         ...
 
     async def upsert(self, index: str, rows: Sequence[TextRow]) -> None:
@@ -397,6 +402,10 @@ class TextIndex(Protocol):
 
     async def count(self, index: str, tenant_id: str, video_id: str | None = None) -> int:
         """Return how many rows a tenant (or one of its videos) has."""
+        ...
+
+    async def drop(self, index: str) -> None:
+        """Remove the index with all that is in it; absent is no error."""
         ...
 
 

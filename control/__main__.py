@@ -1,6 +1,6 @@
 """Control: the environment -> the named consumers and sweepers in one process, until SIGTERM or SIGINT.
 
-``python -m control [relay tracker people eraser retry reconciler]`` runs those named, all by default;
+``python -m control [relay tracker people eraser retry reconciler builder]`` runs those named, all by default;
 ``python -m control topics`` makes topics and buckets, and exits.
 """
 
@@ -27,6 +27,7 @@ from adapters.settings import BusSettings, CatalogSettings, ObjectSettings, Pipe
 from contracts import flow
 from contracts.errors import HeimdexError, PreconditionFailed
 from contracts.ports import Consumer, Handler, Objects
+from control.builder.builder import GRACE_S
 from control.eraser.eraser import LEASE_WAIT_S
 from control.guard import Guard, together
 
@@ -46,6 +47,9 @@ class Settings(BusSettings, ObjectSettings, StoreSettings, CatalogSettings, Pipe
 
     erasure_wait_s: float = Field(
         default=LEASE_WAIT_S, ge=0, description="how long an erasure waits for leases and late writers, seconds"
+    )
+    generation_grace_s: float = Field(
+        default=GRACE_S, ge=0, description="how long the index of a dropped generation stays, seconds"
     )
 
 
@@ -80,19 +84,20 @@ class Process:
 
     async def part(self, noun: str) -> Part:
         """Make a part by its noun in ``flow.CONTROL``."""
+        of_catalogue_and_bus = {
+            "relay": self._relay,
+            "tracker": self._tracker,
+            "people": self._people,
+            "retry": self._retry,
+            "reconciler": self._reconciler,
+        }
         match noun:
-            case "relay":
-                return self._relay()
-            case "tracker":
-                return self._tracker()
-            case "people":
-                return self._people()
             case "eraser":
                 return await self._eraser()
-            case "retry":
-                return self._retry()
-            case "reconciler":
-                return self._reconciler()
+            case "builder":
+                return await self._builder()
+            case _ if noun in of_catalogue_and_bus:
+                return of_catalogue_and_bus[noun]()
         raise ValueError(f"no control part {noun!r}")
 
     def _relay(self) -> Part:
@@ -148,6 +153,14 @@ class Process:
 
         reconciler = Reconciler(self._catalog, self._objects(), self._clock)
         return Part("reconciler", reconciler.run, reconciler.healthy)
+
+    async def _builder(self) -> Part:
+        from adapters.text.opensearch import OpenSearchText
+        from control.builder.builder import Builder
+
+        text = await self._resources.enter_async_context(OpenSearchText(self._settings.opensearch))
+        builder = Builder(self._catalog, text, self._clock, grace_s=self._settings.generation_grace_s)
+        return Part("builder", builder.run, builder.healthy)
 
     def _consuming(self, noun: str, handler: Handler) -> Part:
         """Make a part that takes single records; what time does not heal becomes a dead letter."""

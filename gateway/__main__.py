@@ -28,6 +28,7 @@ from adapters.vectors.batched import BatchedVectors
 from adapters.vectors.milvus import MilvusVectors
 from contracts.catalog import Catalog, Generation
 from contracts.errors import DependencyUnavailable, HeimdexError
+from gateway.admin_service import AdminService
 from gateway.completion import Completion
 from gateway.feedback import Feedback
 from gateway.pages import PageTokens
@@ -43,6 +44,8 @@ from gateway.tokens import KeyFile, TokenVerifier
 from gateway.upload_service import MAX_IMAGE_BYTES, PART_SIZE_BYTES, UPLOAD_LIFE_S, UploadLimits, UploadService
 from gateway.video_service import VideoService
 from gateway.watch import ChangePoller
+from heimdex.admin.v1 import admin_service_pb2
+from heimdex.admin.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to_server
 from heimdex.people.v1 import people_service_pb2
 from heimdex.people.v1.people_service_pb2_grpc import add_PeopleServiceServicer_to_server
 from heimdex.scene.v1 import scene_service_pb2
@@ -58,6 +61,7 @@ from indexer.search import ranking
 from indexer.search.searcher import Searcher
 
 _CHECK_S = 2.0
+_READY_S = 5.0  # a catalogue that takes longer to say its version stands still
 _COLLECT_AFTER = 100_000  # objects made and not gone; 700 by default
 _MIN_PART_BYTES = 5 * 1024 * 1024  # S3 joins no smaller parts but the last
 
@@ -110,7 +114,9 @@ class Process:
 
     async def services(self) -> Sequence[Service]:
         """Return every service: the one table of them."""
-        return (self._uploads(), self._videos(), self._scenes(), await self._search(), self._people())
+        return (
+            self._uploads(), self._videos(), self._scenes(), await self._search(), self._people(), self._admin(),
+        )  # fmt: skip
 
     def _uploads(self) -> Service:
         settings = self._settings
@@ -178,6 +184,10 @@ class Process:
         name = people_service_pb2.DESCRIPTOR.services_by_name["PeopleService"].full_name
         return Service(name, add_PeopleServiceServicer_to_server, servicer)
 
+    def _admin(self) -> Service:
+        name = admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name
+        return Service(name, add_AdminServiceServicer_to_server, AdminService(self.catalog))
+
 
 async def main(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; NOT_SERVING while the catalogue is away. No store is waited for."""
@@ -225,7 +235,7 @@ async def _follow(server: GatewayServer, process: Process, settings: Settings) -
     prepared = False
     while True:
         try:
-            await process.catalog.ready()
+            await _ready(process.catalog)
             if not prepared:
                 await _prepare(process.catalog, settings)
                 prepared = True
@@ -234,6 +244,16 @@ async def _follow(server: GatewayServer, process: Process, settings: Settings) -
             _log.warning("not ready", reason=error.reason, error=error.message)
             await server.set_serving(serving=False)
         await asyncio.sleep(_CHECK_S)
+
+
+async def _ready(catalog: SqlCatalog) -> None:
+    try:
+        async with asyncio.timeout(_READY_S):
+            await catalog.ready()
+    except TimeoutError:
+        raise DependencyUnavailable(
+            "catalog", f"the catalogue did not answer within {_READY_S:g} s", reason="DEADLINE_EXCEEDED"
+        ) from None
 
 
 async def _prepare(catalog: Catalog, settings: Settings) -> None:

@@ -127,7 +127,9 @@ class Completion:
 
     async def _plan(self, upload: Upload, stored: ObjectInfo) -> manifest_pb2.Plan:
         tenant = await self._catalog.tenant(upload.tenant_id)
-        generations = [await self._catalog.active_generation(), *await self._catalog.building_generations()]
+        active = await self._catalog.active_generation()
+        building = await self._catalog.building_generations()
+        others = [generation for generation in building if generation.models != active.models]
         source = manifest_pb2.Source(
             key=upload.object_key, etag=stored.etag, size_bytes=stored.size_bytes, sha256=upload.sha256
         )
@@ -138,7 +140,8 @@ class Completion:
             revision=_FIRST_REVISION,
             source=source,
             faces_enabled=tenant.faces_enabled,
-            generations=[_target(generation) for generation in generations],
+            # Those of the same models need no work of their own: commit writes to every one that there is then.
+            generations=[_target(generation) for generation in (active, *others)],
             create_time=facts.timestamp(self._clock.now_ms()),
         )
 

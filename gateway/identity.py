@@ -5,6 +5,10 @@ from __future__ import annotations
 import secrets
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Final
+
+ADMIN: Final = "admin"
+"""Role of who administers the deployment, of whatever tenant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,11 +18,13 @@ class Principal:
     Attributes:
         subject: the user within the tenant.
         expire_ms: Unix milliseconds after which the token is worth nothing.
+        roles: what it may do beside what every user may.
     """
 
     tenant_id: str
     subject: str
     expire_ms: int
+    roles: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,12 @@ def _principal(claims: dict[str, Any]) -> Principal:
         raise _refused("MISSING_CLAIM", "the token names no tenant (tenant_id)")
     if not isinstance(subject, str) or not 0 < len(subject) <= _MAX_SUBJECT_LENGTH:
         raise _refused("MISSING_CLAIM", "the token names no user (sub)")
-    return Principal(tenant_id, subject, int(claims["exp"]) * 1000)
+    return Principal(tenant_id, subject, int(claims["exp"]) * 1000, _roles(claims.get("roles")))
+
+
+def _roles(claim: object) -> frozenset[str]:
+    """Return the names in a list; an issuer may mean something else by a claim of another form, and gives no role."""
+    return frozenset(role for role in claim if isinstance(role, str)) if isinstance(claim, list) else frozenset()
 
 
 def _cause(error: jwt.PyJWTError) -> str:

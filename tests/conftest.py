@@ -22,6 +22,7 @@ QUICK = {
     # Erasure waits out leases and late writers; tests have none of the slow ones.
     "HEIMDEX_ERASURE_WAIT_S": "2",
     "HEIMDEX_COMMIT_GRACE_S": "1",
+    "HEIMDEX_GENERATION_GRACE_S": "1",
 }
 
 # A run in the background has SIGINT ignored, and would hand that down to every process that a test means to stop by it.

@@ -48,13 +48,14 @@ class Stack:
     home: Home
     endpoint: str
 
-    def token(self, tenant: str, *, user: str = "tester", ttl_s: int = 3600) -> str:
+    def token(self, tenant: str, *, user: str = "tester", ttl_s: int = 3600, admin: bool = False) -> str:
         """Return a token for a tenant."""
-        return sign_token(self.home, tenant=tenant, user=user, ttl_s=ttl_s)
+        return sign_token(self.home, tenant=tenant, user=user, ttl_s=ttl_s, admin=admin)
 
-    def client(self, tenant: str, **settings: object) -> Client:
+    def client(self, tenant: str, *, admin: bool = False, **settings: object) -> Client:
         """Return an SDK client for a tenant; close it."""
-        return Client(self.endpoint, self.token(tenant), insecure=True, **settings)  # type: ignore[arg-type]
+        token = self.token(tenant, admin=admin)
+        return Client(self.endpoint, token, insecure=True, **settings)  # type: ignore[arg-type]
 
     def enable_faces(self, tenant: str) -> None:
         """Switch faces on for a tenant."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from adapters.catalog.effects import changed, emit
 from adapters.catalog.engine import Transactions
-from adapters.catalog.models import MatchingRow, SceneIdRow, ScenePersonRow, SceneTableRow, VideoRow
+from adapters.catalog.models import GenerationRow, MatchingRow, SceneIdRow, ScenePersonRow, SceneTableRow, VideoRow
 from adapters.catalog.rows import scene_row
 from adapters.catalog.scenes import read_scenes, shown
 from adapters.catalog.state import Command
-from contracts.catalog import SceneRow
+from contracts.catalog import WRITTEN, SceneRow
+from contracts.errors import DependencyUnavailable
 from contracts.facts import scene_fact
 from contracts.ids import row_id
 from contracts.ports import Record
@@ -34,12 +35,14 @@ class Commit(Transactions):
         language: str,
         now_ms: int,
         records: Sequence[Record],
+        generations: Collection[int] = (),
     ) -> tuple[str, ...] | None:
         """Write the scene rows, flip ``searchable_revision``, outbox ``records``; return row ids that are stale now.
 
         Scenes whose people are known already get their complete facts after ``records``. None when the video is being
         deleted or is gone. A searchable revision changes nothing and returns (); one older than it neither, and
-        returns its own row ids.
+        returns its own row ids. DependencyUnavailable (transient) when a generation of the same models has come beside
+        those ``generations`` that have the rows.
         """
 
         async def work(session: AsyncSession) -> tuple[str, ...] | None:
@@ -50,6 +53,7 @@ class Commit(Transactions):
                 return ()
             if revision < video.searchable_revision:
                 return tuple(row_id(scene.scene_id, revision) for scene in scenes)
+            await _refuse_others(session, generations)
             stale = await _replace(session, video_id, revision, scenes)
             video.searchable_revision, video.scene_count = revision, len(scenes)
             video.language, video.index_ms = language, now_ms
@@ -70,6 +74,19 @@ class Commit(Transactions):
             return list(await session.scalars(mine.order_by(SceneIdRow.scene_id)))
 
         return await self._read(work)
+
+
+async def _refuse_others(session: AsyncSession, generations: Collection[int]) -> None:
+    """Raise DependencyUnavailable when a generation that commits write to is not among those that share its models.
+
+    Every row is locked, whatever its state: else one might begin to be built beside this transaction.
+    """
+    columns = (GenerationRow.generation, GenerationRow.state, GenerationRow.text_model, GenerationRow.vision_model)
+    there = (await session.execute(select(*columns).with_for_update(read=True))).all()
+    models = {(row.text_model, row.vision_model) for row in there if row.generation in generations}
+    for row in there:
+        if row.state in WRITTEN and row.generation not in generations and (row.text_model, row.vision_model) in models:
+            raise DependencyUnavailable("catalog", f"generation {row.generation} has come meanwhile")
 
 
 async def _replace(session: AsyncSession, video_id: str, revision: int, scenes: Sequence[SceneRow]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from sqlalchemy import JSON, BigInteger, Index, Integer, LargeBinary, MetaData, String, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-VERSION = "0002"
+VERSION = "0003"
 """Newest migration: what ``ready`` demands. A test holds it equal to the head of ``migrations/``."""
 
 _RowNumber = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by INTEGER columns only
@@ -245,7 +245,9 @@ class QueryRow(Base):
 
 
 class GenerationRow(Base):
-    """Concrete collections, index and versions that a query reads; at most one is ACTIVE."""
+    """Concrete collections, index, versions and words that a query reads, and how far it is built; at most one is
+    ACTIVE. Rows stay when all else of a generation is gone: numbers are never used again.
+    """
 
     __tablename__ = "generations"
     __table_args__ = (
@@ -266,6 +268,17 @@ class GenerationRow(Base):
     text_model: Mapped[str]
     vision_model: Mapped[str]
     ranking: Mapped[str]
+    dictionary: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
+    synonyms: Mapped[list[list[str]]] = mapped_column(default=list, server_default="[]")
+    create_ms: Mapped[int] = mapped_column(default=0, server_default="0")
+    update_ms: Mapped[int] = mapped_column(default=0, server_default="0")
+    created_by: Mapped[str] = mapped_column(default="", server_default="")
+    promote_when_ready: Mapped[bool] = mapped_column(default=False, server_default=false())
+    videos_done: Mapped[int] = mapped_column(default=0, server_default="0")
+    videos_total: Mapped[int] = mapped_column(default=0, server_default="0")
+    after_video_id: Mapped[str] = mapped_column(default="", server_default="")
+    error_reason: Mapped[str] = mapped_column(default="", server_default="")
+    error_message: Mapped[str] = mapped_column(default="", server_default="")
 
 
 class OutboxTableRow(Base):

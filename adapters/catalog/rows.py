@@ -18,6 +18,7 @@ from adapters.catalog.models import (
     VideoRow,
 )
 from contracts.catalog import (
+    Build,
     Generation,
     OutboxRow,
     Person,
@@ -32,6 +33,7 @@ from contracts.catalog import (
 )
 from contracts.flow import STAGES
 from contracts.ports import Record
+from contracts.vocabulary import Vocabulary
 
 _FLOW = {noun: position for position, noun in enumerate(STAGES)}
 
@@ -191,6 +193,44 @@ def generation_of(row: GenerationRow) -> Generation:
         text_model=row.text_model,
         vision_model=row.vision_model,
         ranking=row.ranking,
+        vocabulary=Vocabulary(tuple(row.dictionary), tuple(map(tuple, row.synonyms))),
+    )
+
+
+def generation_row(build: Build) -> GenerationRow:
+    """Return the row of a new generation."""
+    generation = build.generation
+    return GenerationRow(
+        generation=generation.generation,
+        state=generation.state,
+        text_collection=generation.text_collection,
+        vision_collection=generation.vision_collection,
+        text_index=generation.text_index,
+        text_model=generation.text_model,
+        vision_model=generation.vision_model,
+        ranking=generation.ranking,
+        dictionary=list(generation.vocabulary.dictionary),
+        synonyms=[list(group) for group in generation.vocabulary.synonyms],
+        create_ms=build.create_ms,
+        update_ms=build.update_ms,
+        created_by=build.created_by,
+        promote_when_ready=build.promote_when_ready,
+    )
+
+
+def build_of(row: GenerationRow) -> Build:
+    """Return a generation and how it has come about."""
+    return Build(
+        generation=generation_of(row),
+        create_ms=row.create_ms,
+        update_ms=row.update_ms,
+        created_by=row.created_by,
+        promote_when_ready=row.promote_when_ready,
+        videos_done=row.videos_done,
+        videos_total=row.videos_total,
+        after_video_id=row.after_video_id,
+        error_reason=row.error_reason,
+        error_message=row.error_message,
     )
 
 

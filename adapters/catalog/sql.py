@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from adapters.catalog.builds import Builds
 from adapters.catalog.commit import Commit
 from adapters.catalog.erasure import Erasure
 from adapters.catalog.generations import Generations
@@ -27,6 +28,7 @@ class SqlCatalog(
     People,
     Searches,
     Generations,
+    Builds,
     Commit,
     Tracking,
     Matches,

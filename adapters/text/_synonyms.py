@@ -36,6 +36,11 @@ def groups() -> tuple[Group, ...]:
     return tuple(tuple(map(str.strip, line.split(","))) for line in lines if line and not line.startswith("#"))
 
 
+def is_whole(word: str, parts: Sequence[str]) -> bool:
+    """Return whether the index cuts a word into its own letters: else it can be neither asked for nor found."""
+    return "".join(parts) == word.lower()
+
+
 class Synonyms:
     """Groups of words, found by the words that the index makes of them."""
 
@@ -43,13 +48,12 @@ class Synonyms:
         """Index the groups.
 
         Args:
-            stems: of every word of the groups, as queries are cut. One that is not cut into its own letters can be
-                neither asked for nor found, and is left out.
+            stems: of every word of the groups, as queries are cut. One that is not whole is left out.
         """
         self._by_first: dict[str, list[tuple[str, tuple[str, ...], Group]]] = defaultdict(list)
         for group in groups_:
             cut = {word: tuple(stem for stem, _, _ in stems[word]) for word in group}
-            usable = {word: parts for word, parts in cut.items() if "".join(parts) == word.lower()}
+            usable = {word: parts for word, parts in cut.items() if is_whole(word, parts)}
             for word, parts in usable.items():
                 others = tuple(other for other in usable if other != word)
                 self._by_first[parts[0]].append((word.lower(), parts, others))

@@ -1,4 +1,4 @@
-"""Analysis: nothing -> settings and mappings of the text index, for Korean first. Pure.
+"""Analysis: a deployment's own words -> settings and mappings of the text index, for Korean first. Pure.
 
 Whoever changes what an analyser does raises ``_TEXT_ANALYSIS`` of ``indexer/schema``: old rows keep their old words.
 
@@ -17,16 +17,20 @@ Source: 4,700 Korean segments with 3,000 queries: nori ^1 + two ^0.3 has the bes
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
 from adapters.text._suggest import INITIALS, LETTERS
+from contracts.vocabulary import COMMITTED, Vocabulary
 
 SEARCHED = "korean_search"
 MARKED = "korean_mark"
 NOUNS = "korean_nouns"
 
 _INDEXED, _TWO = "korean_index", "two"
+
+_SYNONYMS = "synonyms"
 
 _STOP_TAGS = (
     "JKS", "JKC", "JKG", "JKO", "JKB", "JKV", "JKQ", "JX", "JC",  # particles
@@ -45,8 +49,9 @@ _UNSUGGESTED_TAGS = (
 """All but NNG, NNP, IC, SL, and XPN, which begins nouns."""
 
 
-def settings() -> dict[str, Any]:
-    """Return the body that creates a text index."""
+def settings(vocabulary: Vocabulary = COMMITTED) -> dict[str, Any]:
+    """Return the body that creates a text index; it keeps the synonyms, which searches ask it for."""
+    rules = _rules(vocabulary.dictionary)
     return {
         "settings": {
             "index": {
@@ -57,8 +62,8 @@ def settings() -> dict[str, Any]:
             "analysis": {
                 "char_filter": {"no_space": {"type": "pattern_replace", "pattern": "\\s+", "replacement": ""}},
                 "tokenizer": {
-                    "nori_mixed": _nori("mixed"),
-                    "nori_discard": _nori("discard"),
+                    "nori_mixed": _nori("mixed", rules),
+                    "nori_discard": _nori("discard", rules),
                     "pairs": {"type": "ngram", "min_gram": 2, "max_gram": 2, "token_chars": ["letter", "digit"]},
                 },
                 "filter": {
@@ -78,6 +83,7 @@ def settings() -> dict[str, Any]:
         },
         "mappings": {
             "dynamic": "strict",
+            "_meta": {_SYNONYMS: vocabulary.synonyms},
             "properties": {
                 "row_id": {"type": "keyword", "index": False},
                 "tenant_id": {"type": "keyword"},
@@ -96,9 +102,19 @@ def settings() -> dict[str, Any]:
     }
 
 
-def _nori(mode: str) -> dict[str, Any]:
+def own_synonyms(mappings: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Return the synonyms that an index was made with beside the committed ones."""
+    return [tuple(group) for group in mappings.get("_meta", {}).get(_SYNONYMS, ())]
+
+
+def _rules(own: Sequence[str]) -> list[str]:
+    """Return the lines of both dictionaries; of a word in both, the deployment's own: nori would take either."""
     lines = files(__package__).joinpath("dictionary.txt").read_text("utf-8").splitlines()
-    rules = [line for line in lines if line and not line.startswith("#")]
+    committed = (line for line in lines if line and not line.startswith("#"))
+    return list({line.split()[0]: line for line in (*committed, *own)}.values())
+
+
+def _nori(mode: str, rules: Sequence[str]) -> dict[str, Any]:
     return {
         "type": "nori_tokenizer",
         "decompound_mode": mode,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from adapters.batcher import Batcher
 from contracts.ports import Suggested, TextHit, TextIndex, TextQuery, TextRow
+from contracts.vocabulary import COMMITTED, Vocabulary
 
 _MAX_BATCH = 16
 _MAX_CALLS = 2
@@ -38,9 +39,9 @@ class BatchedText:
             kind=lambda search: search.index,
         )
 
-    async def ensure(self, index: str) -> None:
+    async def ensure(self, index: str, vocabulary: Vocabulary = COMMITTED) -> None:
         """See ``TextIndex``."""
-        await self._inner.ensure(index)
+        await self._inner.ensure(index, vocabulary)
 
     async def upsert(self, index: str, rows: Sequence[TextRow]) -> None:
         """See ``TextIndex``."""
@@ -79,6 +80,10 @@ class BatchedText:
     async def count(self, index: str, tenant_id: str, video_id: str | None = None) -> int:
         """See ``TextIndex``."""
         return await self._inner.count(index, tenant_id, video_id)
+
+    async def drop(self, index: str) -> None:
+        """See ``TextIndex``."""
+        await self._inner.drop(index)
 
     async def _search(self, searches: Sequence[_Search]) -> Sequence[Sequence[Sequence[TextHit]]]:
         lists = iter(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 
 from adapters.text import _suggest
 from contracts.errors import DependencyUnavailable
 from contracts.jamo import continuations
 from contracts.ports import Suggested, TextHit, TextQuery, TextRow
+from contracts.vocabulary import COMMITTED, Vocabulary
 
 _WORD = re.compile(r"\w+")
 _MIN_ALIKE_CHARS = 2
@@ -24,10 +25,13 @@ class MemoryText:
 
     def __init__(self) -> None:
         self._indices: dict[str, dict[str, TextRow]] = {}
+        self._synonyms: dict[str, Sequence[frozenset[str]]] = {}
 
-    async def ensure(self, index: str) -> None:
-        """Create the index if it is absent."""
+    async def ensure(self, index: str, vocabulary: Vocabulary = COMMITTED) -> None:
+        """Create the index if it is absent; of the vocabulary it knows the synonyms, for it cuts no words."""
         self._indices.setdefault(index, {})
+        own = [frozenset(word.casefold() for word in group) for group in vocabulary.synonyms]
+        self._synonyms.setdefault(index, own)
 
     async def upsert(self, index: str, rows: Sequence[TextRow]) -> None:
         """Write rows. Raises DependencyUnavailable (transient) when nobody has made the index."""
@@ -43,7 +47,8 @@ class MemoryText:
 
     async def search(self, index: str, queries: Sequence[TextQuery]) -> Sequence[Sequence[TextHit]]:
         """Return up to ``limit`` rows by what is said and as many by tags."""
-        return [self._search(self._indices.get(index, {}), query) for query in queries]
+        synonyms = self._synonyms.get(index, ())
+        return [self._search(self._indices.get(index, {}), query, synonyms) for query in queries]
 
     async def holding(self, index: str, tenant_id: str, row_ids: Sequence[str], texts: Sequence[str]) -> frozenset[str]:
         """Return the rows that say or are tagged any of the texts."""
@@ -57,7 +62,8 @@ class MemoryText:
 
     async def highlight(self, index: str, text: str, transcripts: Sequence[str]) -> Sequence[Sequence[tuple[int, int]]]:
         """Return the ranges of what words have in common with a word of ``text``."""
-        wanted = _words(text) if index in self._indices else []
+        words = _words(text) if index in self._indices else []
+        wanted = [way for ways in _ways(words, self._synonyms.get(index, ())).values() for way in ways]
         return [list(_marks(transcript, wanted)) for transcript in transcripts]
 
     async def suggest(
@@ -88,13 +94,21 @@ class MemoryText:
         """Return how many rows there are."""
         return sum(video_id in {None, row.video_id} for row in self._of(index, tenant_id))
 
+    async def drop(self, index: str) -> None:
+        """Remove the index."""
+        self._indices.pop(index, None)
+        self._synonyms.pop(index, None)
+
     def _of(self, index: str, tenant_id: str) -> Iterator[TextRow]:
         return (row for row in self._indices.get(index, {}).values() if row.tenant_id == tenant_id)
 
-    def _search(self, rows: Mapping[str, TextRow], query: TextQuery) -> list[TextHit]:
+    def _search(
+        self, rows: Mapping[str, TextRow], query: TextQuery, synonyms: Sequence[frozenset[str]]
+    ) -> list[TextHit]:
         spoken = {row_id: _words(row.transcript) for row_id, row in rows.items()}
         wanted = list(dict.fromkeys(_words(" ".join((query.text, *query.phrases)))))
-        weights = _weights(wanted, list(spoken.values()))
+        ways = _ways(wanted, synonyms)
+        weights = _weights(ways, list(spoken.values()))
         total = sum(weights.values()) or 1.0
         mean_length = sum(map(len, spoken.values())) / max(1, len(spoken)) or 1.0
         hits = []
@@ -108,9 +122,10 @@ class MemoryText:
                 continue
             named = [word for name in _tag_names(row) for word in _words(name)]
             tag_score = sum(weight for word, weight in weights.items() if _times(word, named)) / total
-            coverage = sum(weight for word, weight in weights.items() if _times(word, words)) / total
+            times = {word: _times_any(ways[word], words) for word in weights}
+            coverage = sum(weight for word, weight in weights.items() if times[word]) / total
             norm = _K1 * (1 - _B + _B * len(words) / mean_length)
-            bm25 = sum(weight * _times(word, words) / (_times(word, words) + norm) for word, weight in weights.items())
+            bm25 = sum(weight * times[word] / (times[word] + norm) for word, weight in weights.items())
             if bm25 or tag_score or query.tags:
                 hits.append(TextHit(row.row_id, bm25, tag_score, coverage, row.video_id))
         spoken_of = (hit for hit in hits if hit.bm25 or query.tags)
@@ -139,9 +154,21 @@ def _times(word: str, words: Sequence[str]) -> int:
     return sum(1 for other in words if _alike(word, other))
 
 
-def _weights(wanted: Sequence[str], spoken: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Return BM25's inverse document frequency of each word."""
-    having = {word: sum(1 for words in spoken if _times(word, words)) for word in wanted}
+def _ways(words: Iterable[str], synonyms: Sequence[frozenset[str]]) -> dict[str, tuple[str, ...]]:
+    """Return word -> itself and what means the same: synonyms of words that are like it."""
+    return {
+        word: (word, *(other for group in synonyms if _times(word, sorted(group)) for other in sorted(group)))
+        for word in words
+    }
+
+
+def _times_any(ways: Sequence[str], words: Sequence[str]) -> int:
+    return sum(1 for other in words if any(_alike(way, other) for way in ways))
+
+
+def _weights(wanted: Mapping[str, Sequence[str]], spoken: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Return BM25's inverse document frequency of each word, said in whichever of its ways."""
+    having = {word: sum(1 for words in spoken if _times_any(ways, words)) for word, ways in wanted.items()}
     return {word: math.log(1 + (len(spoken) - rows + 0.5) / (rows + 0.5)) for word, rows in having.items()}
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import unicodedata
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from adapters.text import _query as ask
 from adapters.text import _suggest
 from adapters.text._marks import Stems, WordBook, in_calls, in_words, marks, stems
-from adapters.text._synonyms import Synonyms, groups
-from adapters.text.analysis import MARKED, NOUNS, SEARCHED, settings
-from contracts.errors import DependencyUnavailable, HeimdexError, Internal
+from adapters.text._synonyms import Group, Synonyms, groups, is_whole
+from adapters.text.analysis import MARKED, NOUNS, SEARCHED, own_synonyms, settings
+from contracts.errors import DependencyUnavailable, FieldViolation, HeimdexError, Internal, InvalidRequest
 from contracts.ids import split_row_id
 from contracts.ports import EVERYWHERE, Scope, Suggested, TextHit, TextQuery, TextRow
+from contracts.vocabulary import COMMITTED, Vocabulary
 
 if TYPE_CHECKING:
     from opensearchpy import AsyncOpenSearch
@@ -35,6 +36,7 @@ _READ_S = 5.0
 _WRITE_S = 60.0
 _MAX_ROWS = 500  # of one bulk call
 _ERASE_TRIES = 5
+_SHOWN = 20  # violations of one error
 
 _NOT_FOUND, _CONFLICT, _UNAVAILABLE = 404, 409, 503
 _HEALED_BY_TIME = frozenset({401, 403, 408, 429, 500, 502, 503, 504})
@@ -63,6 +65,7 @@ class OpenSearchText:
         self._turn = asyncio.Semaphore(_CONNECTIONS)
         self._books: dict[tuple[str, str], WordBook] = {}  # by index and analyser
         self._meaning_the_same: dict[str, Synonyms] = {}
+        self._learning = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         """Load the library, which takes a second, beside the event loop."""
@@ -82,21 +85,28 @@ class OpenSearchText:
             await self._connected.close()
             self._connected = None
 
-    async def ensure(self, index: str) -> None:
-        """Create the index with its analysers if it is absent; several may at once."""
-        if await self._call(lambda client: client.indices.exists(index=index)):
-            return
+    async def ensure(self, index: str, vocabulary: Vocabulary = COMMITTED) -> None:
+        """Create the index with its analysers if it is absent; several may at once.
+
+        Raises: InvalidRequest (permanent): nori refuses the dictionary, or a synonym does not stay whole.
+        """
 
         async def create(client: AsyncOpenSearch) -> None:
             from opensearchpy.exceptions import RequestError
 
+            body = settings(vocabulary)
             try:
-                await client.indices.create(index=index, body=settings(), params={"request_timeout": _WRITE_S})
+                await client.indices.create(index=index, body=body, params={"request_timeout": _WRITE_S})
             except RequestError as error:
+                if error.error == "illegal_argument_exception" and vocabulary.dictionary:
+                    raise InvalidRequest(FieldViolation("vocabulary.dictionary", _reason(error.info))) from error
                 if error.error != "resource_already_exists_exception":
                     raise
 
-        await self._call(create)
+        if not await self._call(lambda client: client.indices.exists(index=index)):
+            await self._call(create)
+        if vocabulary.synonyms:
+            await self._refuse_unusable(index, vocabulary.synonyms)
 
     async def upsert(self, index: str, rows: Sequence[TextRow]) -> None:
         """Write rows; one that is older than what is there is dropped."""
@@ -133,7 +143,8 @@ class OpenSearchText:
         except Absent:
             return [[] for _ in queries]
         pairs = zip(answers[::2], answers[1::2], strict=True)
-        return [ask.hits(plan, speech, tags) for plan, (speech, tags) in zip(plans, pairs, strict=True)]
+        with _reading():
+            return [ask.hits(plan, speech, tags) for plan, (speech, tags) in zip(plans, pairs, strict=True)]
 
     async def holding(self, index: str, tenant_id: str, row_ids: Sequence[str], texts: Sequence[str]) -> frozenset[str]:
         """Ask in two calls: how many words each text has, then for the rows. A text of nothing but particles is held
@@ -146,7 +157,8 @@ class OpenSearchText:
             (answer,) = await self._searches(index, [ask.holding_search(tenant_id, row_ids, known)])
         except Absent:
             return frozenset()
-        return ask.rows(answer)
+        with _reading():
+            return ask.rows(answer)
 
     async def highlight(self, index: str, text: str, transcripts: Sequence[str]) -> Sequence[Sequence[tuple[int, int]]]:
         """Return ranges of the parts of words that mean the same; asks OpenSearch only for words it has not met."""
@@ -170,7 +182,8 @@ class OpenSearchText:
             )
         except Absent:
             return [[] for _ in beginnings]
-        return [_suggest.best_first(_suggest.counts(answer)) for answer in answers]
+        with _reading():
+            return [_suggest.best_first(_suggest.counts(answer)) for answer in answers]
 
     async def delete(self, index: str, row_ids: Sequence[tuple[str, str]]) -> None:
         """Remove rows; what is unknown is no error."""
@@ -191,14 +204,17 @@ class OpenSearchText:
                 answer = await self._call(lambda client: _erase(client, index, tenant_id, video_id))
             except Absent:
                 return
-            if not answer["version_conflicts"] and not answer["failures"]:
-                return
+            with _reading():
+                if not answer["version_conflicts"] and not answer["failures"]:
+                    return
         raise DependencyUnavailable("opensearch", "rows of the video are being written")
 
     async def drop(self, index: str) -> None:
         """Remove an index with all that is in it; absent is no error."""
         with suppress(Absent):
             await self._call(lambda client: client.indices.delete(index=index, params={"request_timeout": _WRITE_S}))
+        self._meaning_the_same.pop(index, None)
+        self._books = {place: book for place, book in self._books.items() if place[0] != index}
 
     async def count(self, index: str, tenant_id: str, video_id: str | None = None) -> int:
         """Return how many rows are searchable."""
@@ -208,7 +224,8 @@ class OpenSearchText:
             answer = await self._call(lambda client: client.count(index=index, body=body))
         except Absent:
             return 0
-        return int(answer["count"])
+        with _reading():
+            return int(answer["count"])
 
     # ---------------------------------------------------------------------------------------------- calls
 
@@ -218,32 +235,58 @@ class OpenSearchText:
             return {}
         body = {"docs": [ask.statistics_request(text) for text in texts]}
         answer = await self._call(lambda client: client.mtermvectors(index=index, body=body))
-        for document in answer["docs"]:
-            _check(document)
-        return {text: ask.words(document) for text, document in zip(texts, answer["docs"], strict=True)}
+        with _reading():
+            for document in answer["docs"]:
+                _check(document)
+            return {text: ask.words(document) for text, document in zip(texts, answer["docs"], strict=True)}
 
     async def _searches(self, index: str, bodies: Sequence[ask.Body]) -> Sequence[dict[str, Any]]:
         whole = {"allow_partial_search_results": False}
         lines = [line for body in bodies for line in (whole, body)]
         answer = await self._call(lambda client: client.msearch(index=index, body=lines))
-        responses: Sequence[dict[str, Any]] = answer["responses"]
-        for response in responses:
-            _check(response)
+        with _reading():
+            responses = [response for response, _ in zip(answer["responses"], bodies, strict=True)]
+            for response in responses:
+                _check(response)
         return responses
 
     async def _synonyms(self, index: str) -> Synonyms:
-        """Return the synonyms as the index cuts them; asks for that once."""
+        """Return the synonyms as the index cuts them; asks for that once, whoever else comes meanwhile."""
         if index not in self._meaning_the_same:
-            stems = await self._stems(index, SEARCHED, [" ".join(group) for group in groups()])
-            self._meaning_the_same[index] = Synonyms(groups(), stems)
+            async with self._learning:
+                if index not in self._meaning_the_same:
+                    self._meaning_the_same[index] = await self._learn_synonyms(index)
         return self._meaning_the_same[index]
+
+    async def _learn_synonyms(self, index: str) -> Synonyms:
+        answer = await self._call(lambda client: client.indices.get_mapping(index=index))
+        with _reading():
+            every = [*groups(), *own_synonyms(answer[index]["mappings"])]
+        return Synonyms(every, await self._stems(index, SEARCHED, [" ".join(group) for group in every]))
+
+    async def _refuse_unusable(self, index: str, own: Sequence[Group]) -> None:
+        """Raise InvalidRequest for synonyms that the index does not cut into their own letters."""
+        stems = await self._stems(index, SEARCHED, [" ".join(group) for group in own])
+        violations = [
+            FieldViolation(
+                f"vocabulary.synonyms[{number}].words[{place}]",
+                f"{word} is read as {' '.join(parts) or 'nothing'}: write its base form, or add it to the dictionary",
+            )
+            for number, group in enumerate(own)
+            for place, word in enumerate(group)
+            if not is_whole(word, parts := [stem for stem, _, _ in stems[word]])
+        ]
+        if violations:
+            raise InvalidRequest(*violations[:_SHOWN])
 
     async def _stems(self, index: str, analyzer: str, texts: Sequence[str]) -> Stems:
         """Return the stems of every word of the texts; asks only for words that it has not met."""
         book = self._books.setdefault((index, analyzer), WordBook())
         known, unknown = book.look_up(texts)
         for words in in_calls(unknown):
-            learnt = stems(words, await self._analyse(index, analyzer, words))
+            tokens = await self._analyse(index, analyzer, words)
+            with _reading():
+                learnt = stems(words, tokens)
             book.learn(learnt)
             known.update(learnt)
         return known
@@ -251,7 +294,8 @@ class OpenSearchText:
     async def _analyse(self, index: str, analyzer: str, words: Sequence[str]) -> Sequence[dict[str, object]]:
         body = {"analyzer": analyzer, "text": words}
         answer = await self._call(lambda client: client.indices.analyze(index=index, body=body))
-        tokens: Sequence[dict[str, object]] = answer["tokens"]
+        with _reading():
+            tokens: Sequence[dict[str, object]] = answer["tokens"]
         return tokens
 
     async def _bulk(self, index: str, body: Sequence[dict[str, Any]]) -> None:
@@ -259,10 +303,11 @@ class OpenSearchText:
         answer = await self._call(
             lambda client: client.bulk(index=index, body=body, params={"request_timeout": _WRITE_S})
         )
-        for item in answer["items"] if answer["errors"] else ():
-            ((_, result),) = item.items()
-            if "error" in result and result["status"] != _CONFLICT:
-                _check(result)
+        with _reading():
+            for item in answer["items"] if answer["errors"] else ():
+                ((_, result),) = item.items()
+                if "error" in result and result["status"] != _CONFLICT:
+                    _check(result)
 
     async def _call(self, work: Callable[[AsyncOpenSearch], Awaitable[T]]) -> T:
         """Return what ``work`` answers, in turn. Raises Absent, DependencyUnavailable, Internal."""
@@ -280,8 +325,17 @@ class OpenSearchText:
             raise DependencyUnavailable("opensearch", "OpenSearch is not reached") from error
         except TransportError as error:
             raise _typed(error.status_code, error.error) from error
-        except OpenSearchException as error:
+        except (OpenSearchException, RecursionError) as error:  # the latter of JSON that is nested without end
             raise DependencyUnavailable("opensearch", "the answer makes no sense") from error
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Read an answer within: what is not of the form that OpenSearch gives it came from something else."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise DependencyUnavailable("opensearch", "the answer makes no sense") from error
 
 
 async def _erase(client: AsyncOpenSearch, index: str, tenant_id: str, video_id: str) -> dict[str, Any]:
@@ -333,6 +387,12 @@ def _check(part: dict[str, Any]) -> None:
         # An error of term vectors has no status: it is of a shard that is not there yet, unless there is no index.
         status = _NOT_FOUND if error["type"] == "index_not_found_exception" else _UNAVAILABLE
         raise _typed(part.get("status", status), error["type"])
+
+
+def _reason(info: Any) -> str:
+    """Return what OpenSearch says of a request that it refuses."""
+    with _reading():
+        return str(info["error"]["reason"])
 
 
 def _typed(status: object, kind: object) -> HeimdexError:

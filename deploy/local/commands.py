@@ -161,6 +161,7 @@ def token(
     tenant: Annotated[str, typer.Option(help="Tenant the token is for.")],
     user: Annotated[str, typer.Option(help="User the token is for.")],
     ttl: Annotated[str, typer.Option(help="How long it is valid: a number with s, m, h or d.")] = "12h",
+    admin: Annotated[bool, typer.Option("--admin", help="For who administers the deployment too.")] = False,  # noqa: FBT002
     home: HomeOption = None,
 ) -> None:
     """Print a token that the stack's gateway accepts."""
@@ -171,7 +172,7 @@ def token(
     if not TENANT_PATTERN.fullmatch(tenant):
         raise typer.BadParameter("lower-case letters, digits and hyphens, at most 63", param_hint="--tenant")
     with _taught():
-        typer.echo(sign_token(home_at(home), tenant=tenant, user=user, ttl_s=_duration_s(ttl)))
+        typer.echo(sign_token(home_at(home), tenant=tenant, user=user, ttl_s=_duration_s(ttl), admin=admin))
 
 
 def tenant_set(

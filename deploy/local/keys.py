@@ -34,8 +34,11 @@ def create_keys(home: Home) -> None:
     write_secret(public_file, {"keys": [jwk]})
 
 
-def sign_token(home: Home, *, tenant: str, user: str, ttl_s: int) -> str:
+def sign_token(home: Home, *, tenant: str, user: str, ttl_s: int, admin: bool = False) -> str:
     """Return a token (JWT) of this home for `user` of `tenant`, valid for `ttl_s` seconds from now.
+
+    Args:
+        admin: Whether it may administer the deployment too.
 
     Raises:
         DeployError: The home has no keys yet.
@@ -49,4 +52,6 @@ def sign_token(home: Home, *, tenant: str, user: str, ttl_s: int) -> str:
         raise DeployError(f"there are no keys in {home.root}", "run `heimdex up` once, or name its --home") from error
     now = int(time.time())
     claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": user, "tenant_id": tenant, "iat": now, "exp": now + ttl_s}
+    if admin:
+        claims["roles"] = ["admin"]
     return jwt.encode(claims, pem, algorithm=_ALGORITHM, headers={"kid": kid})

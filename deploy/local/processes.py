@@ -40,7 +40,7 @@ _APPS: Final = (
     _App("affect", "processors affect", 1, 1500 * _MB, _STAGES_NEED),
     _App("faces", "processors faces", 1, 1500 * _MB, _STAGES_NEED),
     _App("commit", "indexer.commit", 2, 1500 * _MB, (*_STAGES_NEED, "opensearch", "milvus-text", "milvus-vision")),
-    _App("control", "control relay tracker people eraser retry reconciler", 3, 1500 * _MB, _STAGES_NEED),
+    _App("control", "control relay tracker people eraser retry reconciler builder", 3, 1500 * _MB, _STAGES_NEED),
 )
 
 MIGRATE: Final = ("adapters.catalog.migrate",)

@@ -256,7 +256,8 @@ def _by_rank(processes: Iterable[Process]) -> Iterator[list[Process]]:
 
 
 def _write_client_file(home: Home, config: Config) -> None:
-    token = sign_token(home, tenant=DEFAULT_TENANT, user=_user(), ttl_s=CLIENT_TOKEN_TTL_S)
+    # Who may read this file may read the key that signs tokens, and so is an administrator already.
+    token = sign_token(home, tenant=DEFAULT_TENANT, user=_user(), ttl_s=CLIENT_TOKEN_TTL_S, admin=True)
     endpoint = f"{LOOPBACK}:{config.ports['gateway']}"
     write_secret(home.client_file, {"endpoint": endpoint, "token": token, "insecure": True})
 

@@ -6,14 +6,14 @@ Whatever happens before the transaction is done again by the next try; whatever 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
 from google.protobuf.message import DecodeError
 
 from contracts import facts, flow, ids, plan
-from contracts.catalog import Catalog, Generation, Video, VideoState
+from contracts.catalog import WRITTEN, Catalog, Generation, GenerationState, Video, VideoState
 from contracts.delivery import Delivery, Observe, unobserved
 from contracts.endings import progressed
 from contracts.errors import BadArtifact, DependencyUnavailable, Erased, HeimdexError, NotFound, Rejected
@@ -152,7 +152,7 @@ class CommitHandler:
             await self._refuse_erased(delivery)
             await self._write_text(targets)
             await self._refuse_erased(delivery)
-            await self._flip(delivery, video, targets[0].rows, known, start_ms)
+            await self._flip(delivery, video, targets, known, start_ms)
         except HeimdexError as error:
             if not isinstance(error, Erased) and not await self._erased(delivery):
                 raise
@@ -161,10 +161,10 @@ class CommitHandler:
         return True
 
     async def _flip(
-        self, delivery: Delivery, video: Video, rows: from_sidecar.Rows, known: Sequence[str], start_ms: int
+        self, delivery: Delivery, video: Video, targets: Sequence[_Target], known: Sequence[str], start_ms: int
     ) -> None:
         """Make the rows searchable and their facts known, all at once."""
-        context, now_ms = delivery.context, self._clock.now_ms()
+        context, now_ms, rows = delivery.context, self._clock.now_ms(), targets[0].rows
         stale = await self._catalog.commit_revision(
             context.tenant_id,
             context.video_id,
@@ -172,6 +172,7 @@ class CommitHandler:
             scenes=rows.scenes,
             language=rows.language,
             now_ms=now_ms,
+            generations=[target.generation.generation for target in targets],
             records=from_sidecar.records(
                 context,
                 plan.spec_of(plan.planned_specs(delivery.plan), _STAGE.noun, 0),
@@ -198,23 +199,26 @@ class CommitHandler:
         )
 
     async def _targets(self, delivery: Delivery, video: Video) -> list[_Target]:
-        """Return what goes where, the serving generation first; nothing while a sidecar is missing.
+        """Return what goes where, that of the first planned generation first; nothing while a sidecar is missing.
+
+        A sidecar goes into its planned generation, and into every other that its vectors fit by now: those that have
+        come since the revision was planned, and those that searches may go back to.
 
         Raises: DependencyUnavailable (transient): a planned generation is not there (yet).
         """
         context, planned = delivery.context, plan.planned_specs(delivery.plan)
-        there = {generation.generation: generation for generation in await self._catalog.all_generations()}
-        targets = []
-        for index, number in enumerate(delivery.plan.generations):
+        there = {each.generation: each for each in await self._catalog.all_generations() if each.state in WRITTEN}
+        targets: dict[int, _Target] = {}
+        for index, number in await self._planned(delivery, there):
             manifest = await self._sidecar_manifest(delivery, plan.spec_of(planned, "sidecar", index))
             if manifest is None:
                 return []
-            if number not in there:
-                raise DependencyUnavailable("catalog", f"generation {number} is not there")
             if not has_result(manifest):
                 raise BadArtifact(f"sidecar of {context.video_id} has no result")
             sidecar = from_sidecar.parse(await read_artifact(self._objects, manifest))
-            _check_models(sidecar, there[number])
+            if number in there and not _fits(sidecar, there[number]):
+                made_by = f"{sidecar.text_model_version} and {sidecar.vision_model_version}"
+                raise BadArtifact(f"vectors of {made_by} do not belong in generation {number}")
             rows = from_sidecar.rows(
                 sidecar,
                 tenant_id=context.tenant_id,
@@ -222,10 +226,29 @@ class CommitHandler:
                 revision=context.revision,
                 file_name=video.file_name,
             )
-            targets.append(_Target(there[number], rows))
+            for generation in there.values():
+                is_other = generation.generation not in delivery.plan.generations
+                if generation.generation == number or (is_other and _fits(sidecar, generation)):
+                    targets.setdefault(generation.generation, _Target(generation, rows))
         if not targets:
-            raise BadArtifact(f"the plan of {context.video_id} names no generation")
-        return targets
+            raise BadArtifact(f"the plan of {context.video_id} names no generation that is there")
+        return list(targets.values())
+
+    async def _planned(self, delivery: Delivery, there: Mapping[int, Generation]) -> list[tuple[int, int]]:
+        """Return (index, number) of the planned generations that are still there; where all have gone, of all: their
+        sidecars may fit those that came after them.
+
+        Raises: DependencyUnavailable (transient): one is not there yet.
+        """
+        numbers = list(enumerate(delivery.plan.generations))
+        left = [(index, number) for index, number in numbers if number in there]
+        if len(left) < len(numbers):
+            known = {each.generation for each in await self._catalog.all_generations()}
+            known |= await self._catalog.dropped_generations()
+            for _, number in numbers:
+                if number not in known:
+                    raise DependencyUnavailable("catalog", f"generation {number} is not there")
+        return left or numbers
 
     async def _sidecar_manifest(self, delivery: Delivery, spec: str) -> manifest_pb2.Manifest | None:
         own = delivery.inputs.get("sidecar")
@@ -250,10 +273,11 @@ class CommitHandler:
 
     async def _write_text(self, targets: Sequence[_Target]) -> None:
         for target in targets:
-            index = target.generation.text_index
-            await self._text.ensure(index)
-            await self._text.upsert(index, target.rows.text)
-            await self._text.refresh(index)
+            generation = target.generation
+            if generation.state == GenerationState.ACTIVE:  # else the builder has made it, and may have removed it
+                await self._text.ensure(generation.text_index, generation.vocabulary)
+            await self._text.upsert(generation.text_index, target.rows.text)
+            await self._text.refresh(generation.text_index)
 
     # -------------------------------------------------------------------------------------------- erasure
 
@@ -311,14 +335,10 @@ async def _upsert(index: VectorIndex, collection: str, vectors: Sequence[VectorR
     await index.flush(collection)
 
 
-def _check_models(sidecar: artifact_pb2.Sidecar, generation: Generation) -> None:
-    """Refuse vectors of another space than the collection's. Raises BadArtifact (permanent)."""
-    for made_by, expected in (
-        (sidecar.text_model_version, generation.text_model),
-        (sidecar.vision_model_version, generation.vision_model),
-    ):
-        if made_by and made_by != expected:
-            raise BadArtifact(f"vectors of {made_by} do not belong in generation {generation.generation}: {expected}")
+def _fits(sidecar: artifact_pb2.Sidecar, generation: Generation) -> bool:
+    """Return whether no vector is of another space than the generation's."""
+    made_by = (sidecar.text_model_version, sidecar.vision_model_version)
+    return all(version in {"", model} for version, model in zip(made_by, generation.models, strict=True))
 
 
 def _failed_before(video: Video, revision: int) -> bool:

@@ -67,7 +67,7 @@ def rows(sidecar: artifact_pb2.Sidecar, *, tenant_id: str, video_id: str, revisi
         scene.video_id, scene.revision, scene.file_name = video_id, revision, file_name
         row = _scene_row(scene, tenant_id)
         scenes.append(row)
-        text.append(_text_row(scene, row))
+        text.append(text_row(scene, row))
         text_vectors += _vector_rows(row, record.text_vector)
         vision_vectors += _vector_rows(row, record.vision_vector)
     _check(scenes, text_vectors, vision_vectors)
@@ -118,21 +118,8 @@ def video_indexed(context: context_pb2.EventContext, ending: manifest_pb2.Manife
     return codec.encode_stage_event(event)
 
 
-def _scene_row(scene: scene_pb2.Scene, tenant_id: str) -> SceneRow:
-    start_ms, end_ms = _ms(scene.start_offset), _ms(scene.end_offset)
-    return SceneRow(
-        scene_id=scene.scene_id,
-        tenant_id=tenant_id,
-        video_id=scene.video_id,
-        revision=scene.revision,
-        index=scene.index,
-        start_ms=start_ms,
-        end_ms=end_ms,
-        body=scene.SerializeToString(deterministic=True),
-    )
-
-
-def _text_row(scene: scene_pb2.Scene, row: SceneRow) -> TextRow:
+def text_row(scene: scene_pb2.Scene, row: SceneRow) -> TextRow:
+    """Return the text row of a scene; ``scene`` is the row's body, without people."""
     return TextRow(
         row_id=ids.row_id(row.scene_id, row.revision),
         tenant_id=row.tenant_id,
@@ -145,6 +132,20 @@ def _text_row(scene: scene_pb2.Scene, row: SceneRow) -> TextRow:
         tags=tuple(dict.fromkeys(tag.tag for tag in scene.tags)),
         tag_names=tuple(dict.fromkeys(name for tag in scene.tags for name in tag.names)),
         file_name=scene.file_name,
+    )
+
+
+def _scene_row(scene: scene_pb2.Scene, tenant_id: str) -> SceneRow:
+    start_ms, end_ms = _ms(scene.start_offset), _ms(scene.end_offset)
+    return SceneRow(
+        scene_id=scene.scene_id,
+        tenant_id=tenant_id,
+        video_id=scene.video_id,
+        revision=scene.revision,
+        index=scene.index,
+        start_ms=start_ms,
+        end_ms=end_ms,
+        body=scene.SerializeToString(deterministic=True),
     )
 
 

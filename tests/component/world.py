@@ -19,7 +19,7 @@ from adapters.objects.memory import MemoryObjects
 from adapters.text.memory import MemoryText
 from adapters.vectors.memory import MemoryVectors
 from contracts import facts, flow, ids, plan
-from contracts.catalog import Generation, Idempotency, StageRun, StageUpdate, Upload, UploadState
+from contracts.catalog import Build, Generation, Idempotency, StageRun, StageUpdate, Upload, UploadState
 from contracts.delivery import Delivery
 from contracts.errors import DependencyUnavailable
 from contracts.ports import Record, TextRow, VectorRow
@@ -98,14 +98,13 @@ class World:
 
     async def build(self, generation: Generation) -> None:
         """Begin another generation beside the serving one."""
-        from adapters.catalog.models import GenerationRow
-
-        names = {name: getattr(generation, name) for name in Generation.__slots__}
+        from adapters.catalog.rows import generation_row
 
         async def work(session: object) -> None:
-            session.add(GenerationRow(**names))  # type: ignore[attr-defined]
+            session.add(generation_row(Build(generation)))  # type: ignore[attr-defined]
 
         await self.catalog._write(work)
+        await self.text.ensure(generation.text_index, generation.vocabulary)
         self.generations.append(generation)
 
     def call(self, method: str) -> Idempotency:

@@ -21,8 +21,10 @@ from adapters.catalog.sql import SqlCatalog
 from adapters.catalog.temporary import temporary_catalog
 from contracts import facts, flow, ids
 from contracts.catalog import (
+    MAX_GENERATIONS,
     QUERIES_KEPT_MS,
     Appearance,
+    Build,
     Generation,
     Idempotency,
     Match,
@@ -38,6 +40,7 @@ from contracts.catalog import (
 )
 from contracts.errors import AlreadyExists, DependencyUnavailable, Internal, NotFound, PreconditionFailed
 from contracts.ports import Record, Scope
+from contracts.vocabulary import Vocabulary
 from heimdex.scene.v1 import scene_pb2
 from tests.postgres import postgres
 
@@ -206,7 +209,7 @@ async def test_the_data_version_changes_with_a_commit_and_only_then(catalog: Sql
 async def test_a_poll_that_is_given_up_is_never_cut_short(catalog: SqlCatalog) -> None:
     first, let_go = await catalog.data_version(), threading.Event()
     assert catalog._poller is not None
-    driver = (await catalog._poller.get_raw_connection()).driver_connection
+    driver: Any = (await catalog._poller.get_raw_connection()).driver_connection
     await driver.create_function("hold", 0, let_go.wait)
     held = asyncio.create_task(driver.execute("SELECT hold()"))
     poll = asyncio.create_task(catalog.data_version())
@@ -703,6 +706,248 @@ async def test_the_first_generation_stays(catalog: SqlCatalog) -> None:
     assert await catalog.active_generation() == first
     assert await catalog.building_generations() == []
     assert await catalog.all_generations() == [first]
+
+
+FIRST = Generation(1, "ACTIVE", "t1", "v1", "i1", "tm", "vm", "r")
+WORDS = Vocabulary(("에어팟", "가나다 가나 다"), (("갓생", "모범생활"), ("AI", "인공지능", "에이아이")))
+
+
+async def asked(
+    catalog: SqlCatalog, *, promote: bool = False, request: Idempotency | None = None, words: Vocabulary = WORDS
+) -> Build:
+    return await catalog.create_generation(
+        words,
+        request or call("CreateGeneration"),
+        created_by="acme/kim",
+        promote_when_ready=promote,
+        text_index=lambda number: f"i{number}",
+    )
+
+
+async def built(catalog: SqlCatalog, *, promote: bool = False) -> int:
+    """Return the number of a generation that is READY, or ACTIVE."""
+    number = (await asked(catalog, promote=promote)).generation.generation
+    await catalog.begin_build(number)
+    await catalog.finish_build(number)
+    return number
+
+
+async def states(catalog: SqlCatalog) -> dict[int, str]:
+    return {each.generation.generation: each.generation.state for each in await catalog.list_generations()}
+
+
+async def test_a_new_generation_is_like_the_active_one_but_for_its_words_and_its_index(
+    catalog: SqlCatalog, clock: Clock
+) -> None:
+    with pytest.raises(DependencyUnavailable):
+        await asked(catalog)
+    await catalog.ensure_generation(FIRST)
+    clock.now_ms += 7
+    made = await asked(catalog, promote=True)
+    assert made == Build(
+        replace(FIRST, generation=2, state="PENDING", text_index="i2", vocabulary=WORDS),
+        create_ms=NOW_MS + 7,
+        update_ms=NOW_MS + 7,
+        created_by="acme/kim",
+        promote_when_ready=True,
+    )
+    assert await catalog.get_generation(2) == made
+    assert await catalog.all_generations() == [FIRST, made.generation]
+    assert await catalog.building_generations() == []
+
+
+async def test_the_same_request_makes_one_generation(catalog: SqlCatalog) -> None:
+    await catalog.ensure_generation(FIRST)
+    once = call("CreateGeneration")
+    made = await asked(catalog, request=once)
+    assert await asked(catalog, request=once) == made
+    with pytest.raises(AlreadyExists):
+        await asked(catalog, request=replace(once, body_sha256="b"))
+    assert await states(catalog) == {1: "ACTIVE", 2: "PENDING"}
+
+
+async def test_one_is_built_at_a_time_also_when_two_ask_at_once(catalog: SqlCatalog) -> None:
+    await catalog.ensure_generation(FIRST)
+    answers = await asyncio.gather(*(asked(catalog) for _ in range(3)), return_exceptions=True)
+    refused = [answer for answer in answers if isinstance(answer, PreconditionFailed)]
+    assert [answer.reason for answer in refused] == ["GENERATION_STATE"] * 2
+    await catalog.begin_build(2)
+    with pytest.raises(PreconditionFailed, match="generation 2"):
+        await asked(catalog)
+
+
+async def test_there_are_so_many_generations_and_a_number_never_comes_again(catalog: SqlCatalog) -> None:
+    await catalog.ensure_generation(FIRST)
+    assert [await built(catalog) for _ in range(MAX_GENERATIONS - 1)] == [2, 3, 4]
+    with pytest.raises(PreconditionFailed, match="drop one"):
+        await asked(catalog)
+    await catalog.drop_generation(4, call("DropGeneration"))
+    assert await states(catalog) == {1: "ACTIVE", 2: "READY", 3: "READY", 4: "DROPPING"}
+    await catalog.finish_drop(4)
+    assert await built(catalog) == 5
+    assert await catalog.dropped_generations() == {4}
+    assert await states(catalog) == {1: "ACTIVE", 2: "READY", 3: "READY", 5: "READY"}
+    with pytest.raises(NotFound):
+        await catalog.get_generation(4)
+
+
+async def test_promotion_there_and_back(catalog: SqlCatalog, clock: Clock) -> None:
+    await catalog.ensure_generation(FIRST)
+    await built(catalog)
+    clock.now_ms += 5
+    promoted = await catalog.promote_generation(2, call("PromoteGeneration"))
+    assert (promoted.generation.state, promoted.update_ms) == ("ACTIVE", NOW_MS + 5)
+    assert await catalog.active_generation() == promoted.generation
+    assert await states(catalog) == {1: "RETIRED", 2: "ACTIVE"}
+    assert await catalog.promote_generation(2, call("PromoteGeneration")) == promoted
+    await catalog.promote_generation(1, call("PromoteGeneration"))
+    assert await states(catalog) == {1: "ACTIVE", 2: "RETIRED"}
+
+
+async def test_a_repeated_promotion_undoes_no_later_one(catalog: SqlCatalog) -> None:
+    await catalog.ensure_generation(FIRST)
+    await built(catalog)
+    once = call("PromoteGeneration")
+    await catalog.promote_generation(2, once)
+    await catalog.promote_generation(1, call("PromoteGeneration"))
+    assert (await catalog.promote_generation(2, once)).generation.state == "RETIRED"
+    assert (await catalog.active_generation()).generation == 1
+
+
+async def test_several_promotions_at_once_leave_one_active(catalog: SqlCatalog) -> None:
+    await catalog.ensure_generation(FIRST)
+    await built(catalog)
+    await built(catalog)
+    await asyncio.gather(*(catalog.promote_generation(number, call("PromoteGeneration")) for number in (2, 3, 1, 2)))
+    assert sorted((await states(catalog)).values()) == ["ACTIVE", "RETIRED", "RETIRED"]
+
+
+@pytest.mark.parametrize("state", ["PENDING", "BUILDING", "FAILED", "DROPPING"])
+async def test_what_is_not_built_cannot_serve(catalog: SqlCatalog, state: str) -> None:
+    await catalog.ensure_generation(FIRST)
+    await asked(catalog)
+    if state == "BUILDING":
+        await catalog.begin_build(2)
+    if state == "FAILED":
+        await catalog.fail_build(2, reason="INVALID_FIELD", message="no")
+    if state == "DROPPING":
+        await catalog.drop_generation(2, call("DropGeneration"))
+    with pytest.raises(PreconditionFailed) as refused:
+        await catalog.promote_generation(2, call("PromoteGeneration"))
+    assert (refused.value.reason, refused.value.metadata) == ("GENERATION_STATE", {"generation": "2", "state": state})
+    assert (await catalog.active_generation()).generation == 1
+
+
+async def test_a_generation_that_is_not_there(catalog: SqlCatalog) -> None:
+    await catalog.ensure_generation(FIRST)
+    for asking in (
+        catalog.get_generation(2),
+        catalog.promote_generation(2, call("PromoteGeneration")),
+        catalog.drop_generation(2, call("DropGeneration")),
+    ):
+        with pytest.raises(NotFound):
+            await asking
+
+
+async def test_what_serves_is_not_dropped_and_what_was_dropped_stays_so(catalog: SqlCatalog) -> None:
+    await catalog.ensure_generation(FIRST)
+    with pytest.raises(PreconditionFailed) as refused:
+        await catalog.drop_generation(1, call("DropGeneration"))
+    assert refused.value.metadata == {"generation": "1", "state": "ACTIVE"}
+    await built(catalog)
+    once = call("DropGeneration")
+    for request in (once, once, call("DropGeneration")):
+        await catalog.drop_generation(2, request)
+    await catalog.finish_build(2)
+    await catalog.fail_build(2, reason="INTERNAL", message="late")
+    assert await states(catalog) == {1: "ACTIVE", 2: "DROPPING"}
+    await catalog.finish_drop(1)
+    await catalog.finish_drop(2)
+    await catalog.drop_generation(2, once)
+    assert await states(catalog) == {1: "ACTIVE"}
+
+
+async def test_a_build_is_noted_while_it_lasts(catalog: SqlCatalog) -> None:
+    await catalog.ensure_generation(FIRST)
+    await asked(catalog, promote=True)
+    assert not await catalog.record_build(2, videos_done=1, videos_total=2, after_video_id="vid_1")
+    await catalog.begin_build(2)
+    assert [each.generation for each in await catalog.building_generations()] == [2]
+    assert await catalog.record_build(2, videos_done=1, videos_total=2, after_video_id="vid_1")
+    noted = await catalog.get_generation(2)
+    assert (noted.videos_done, noted.videos_total, noted.after_video_id) == (1, 2, "vid_1")
+    assert (await catalog.finish_build(2)).generation.state == "ACTIVE"
+    assert await states(catalog) == {1: "RETIRED", 2: "ACTIVE"}
+    assert not await catalog.record_build(2, videos_done=2, videos_total=2, after_video_id="vid_2")
+    await catalog.promote_generation(1, call("PromoteGeneration"))
+    assert (await catalog.finish_build(2)).generation.state == "RETIRED", "promoted once, not again"
+
+
+async def test_a_failed_build_says_why(catalog: SqlCatalog) -> None:
+    await catalog.ensure_generation(FIRST)
+    await asked(catalog)
+    await catalog.fail_build(2, reason="INVALID_FIELD", message="no such word")
+    failed = await catalog.get_generation(2)
+    assert (failed.generation.state, failed.error_reason, failed.error_message) == (
+        "FAILED", "INVALID_FIELD", "no such word",
+    )  # fmt: skip
+    await asked(catalog)  # another may be tried
+
+
+async def test_a_revision_is_shown_when_every_generation_of_its_models_has_its_rows(catalog: SqlCatalog) -> None:
+    await catalog.ensure_generation(FIRST)
+    video_id = await uploaded(catalog)
+    number = (await asked(catalog)).generation.generation
+    rows = scenes(video_id)
+
+    async def flip(*generations: int) -> tuple[str, ...] | None:
+        return await catalog.commit_revision(
+            TENANT, video_id, 1, scenes=rows, language="ko", now_ms=NOW_MS, records=[], generations=generations
+        )
+
+    await catalog.begin_build(number)
+    with pytest.raises(DependencyUnavailable, match="generation 2"):
+        await flip(1)
+    assert await catalog.list_scenes(TENANT, video_id, limit=9) == []
+    assert await flip(1, 2) == ()
+    await catalog.drop_generation(2, call("DropGeneration"))
+    assert await flip(1) == ()
+
+
+async def test_a_commit_and_the_beginning_of_a_build_take_turns(catalog: SqlCatalog) -> None:
+    """Whichever comes first: the build finds the video, or the commit is told of the build."""
+    await catalog.ensure_generation(FIRST)
+    for _ in range(5):
+        video_id = await uploaded(catalog, sha256=secrets.token_hex(32))
+        number = (await asked(catalog)).generation.generation
+
+        async def build(number: int = number) -> list[str]:
+            await catalog.begin_build(number)
+            return [each.video_id for each in await catalog.searchable_videos("", limit=99)]
+
+        found, flipped = await asyncio.gather(
+            build(),
+            catalog.commit_revision(
+                TENANT, video_id, 1, scenes=scenes(video_id), language="ko", now_ms=NOW_MS, records=[], generations=[1]
+            ),
+            return_exceptions=True,
+        )
+        assert isinstance(found, list)
+        assert (video_id in found) != isinstance(flipped, DependencyUnavailable)
+        await catalog.drop_generation(number, call("DropGeneration"))
+
+
+async def test_videos_that_may_be_shown_by_id_in_pages(catalog: SqlCatalog) -> None:
+    shown = sorted([(await indexed(catalog))[0] for _ in range(3)])
+    waiting = await uploaded(catalog)
+    going, _ = await indexed(catalog)
+    await catalog.request_deletion(TENANT, going, call("DeleteVideo"), [])
+    assert await catalog.count_searchable() == 3
+    page = await catalog.searchable_videos("", limit=2)
+    assert page == [(TENANT, video_id, 1) for video_id in shown[:2]]
+    assert [each.video_id for each in await catalog.searchable_videos(shown[1], limit=2)] == shown[2:]
+    assert await catalog.searchable_videos(shown[2], limit=2) == []
+    assert await catalog.searchable_revisions([*shown, waiting, going]) == dict.fromkeys(shown, 1)
 
 
 async def test_several_processes_agree_on_the_first_generation(catalog: SqlCatalog) -> None:

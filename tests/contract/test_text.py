@@ -16,6 +16,7 @@ from adapters.text.memory import MemoryText
 from contracts.errors import DependencyUnavailable
 from contracts.ids import row_id
 from contracts.ports import Scope, Suggested, TextHit, TextIndex, TextQuery, TextRow
+from contracts.vocabulary import Vocabulary
 
 MEMORY = "memory"
 BATCHED = "batched"
@@ -558,3 +559,41 @@ async def test_rows_hold_exactly_the_phrases_that_a_search_finds(shelf: Shelf) -
 
 async def test_nobody_holds_anything_in_an_index_that_is_not_there(shelf: Shelf) -> None:
     assert await shelf.index.holding(shelf.name, "acme", ["cat:1"], ["고양이"]) == frozenset()
+
+
+# --------------------------------------------------------------------------------------------- vocabulary
+
+SLANG = Vocabulary(("국뽕", "갓생 갓 생"), (("갓생", "모범생활"), ("국뽕", "애국주의")))
+
+
+async def test_a_synonym_of_the_indexs_own_is_found_covered_and_marked(shelf: Shelf) -> None:
+    await shelf.index.ensure(shelf.name, SLANG)
+    await shelf.fill(row("said", "모범생활을 합시다"), row("other", "날씨 소식"))
+    assert await shelf.said("갓생") == ["said:1"]
+    assert [hit.coverage for hit in await shelf.ask("갓생")] == [pytest.approx(1.0)]
+    assert await shelf.marked("갓생", "모범생활을 합시다") == [["모범생활"]]
+    assert await shelf.said("애국주의") == []
+
+
+async def test_an_index_keeps_the_words_that_it_was_made_with(shelf: Shelf) -> None:
+    await shelf.fill(row("said", "모범생활을 합시다"))
+    await shelf.index.ensure(shelf.name, SLANG)
+    assert await shelf.said("갓생") == []
+
+
+async def test_one_that_was_dropped_may_be_made_with_other_words(shelf: Shelf) -> None:
+    await shelf.fill(row("said", "모범생활을 합시다"))
+    assert await shelf.said("갓생") == []
+    await shelf.index.drop(shelf.name)
+    await shelf.index.drop(shelf.name)
+    assert await shelf.said("모범생활") == []
+    assert await shelf.index.count(shelf.name, "acme") == 0
+    await shelf.index.ensure(shelf.name, SLANG)
+    await shelf.fill(row("said", "모범생활을 합시다"))
+    assert await shelf.said("갓생") == ["said:1"]
+
+
+async def test_many_who_ask_at_once_get_the_same_synonyms(shelf: Shelf) -> None:
+    await shelf.index.ensure(shelf.name, SLANG)
+    await shelf.fill(row("said", "모범생활을 합시다"))
+    assert await asyncio.gather(*(shelf.said("갓생") for _ in range(20))) == [["said:1"]] * 20

@@ -191,6 +191,24 @@ async def test_nothing_found_is_no_failure(run: Run) -> None:
         (("search", "고양이", "--limit", "-1"), 2),
         (("search", "고양이", "--limit", "1000000"), 2),
         (("search", "고양이", "--limit", "many"), 2),
+        (("search", "고양이", "--limit", "99999999999999999999"), 2),
+        (("search", "고양이", "--max-per-video", "99999999999999999999"), 2),
+        (("search", "고양이", "--from", "nan"), 2),
+        (("search", "고양이", "--from", "-1"), 2),
+        (("search", "고양이", "--to", "nan"), 2),
+        (("search", "고양이", "--to", "inf"), 2),
+        (("search", "고양이", "--to", "1e300"), 2),
+        (("search", "고양이", "--from", "2", "--to", "1"), 2),
+        (("search", "고양이", "--min-confidence", "nan"), 2),
+        (("search", "고양이", "--min-confidence", "-inf"), 2),
+        (("search", "고양이", "--weights", "text=nan"), 2),
+        (("search", "고양이", "--weights", "text=1e300"), 2),
+        (("search", "고양이", "--uploaded-from", "2024-02-30"), 2),
+        (("similar", "scn_00000000000000000000000000", "--limit", "-1"), 2),
+        (("similar", "scn_00000000000000000000000000", "--limit", "99999999999999999999"), 2),
+        (("suggest", "고", "--limit", "99999999999999999999"), 2),
+        (("scene", "scn_00000000000000000000000000", "--neighbours", "99999999999999999999"), 2),
+        (("feedback", "qry_00000000000000000000000000", "opened", "--rank", "99999999999999999999"), 2),
         (("search", "고양이", "--group-by", "tag"), 2),
         (("search", "고양이", "--fusion", "best"), 2),
         (("search", "고양이", "--max-per-video", "-1"), 2),
@@ -397,3 +415,131 @@ async def test_feedback_that_cannot_be_is_one_line_and_its_exit_code(run: Run) -
     assert (await run("feedback", query_id, "opened")).code == 2
     missing = await run("feedback", query_id, "opened", "--scene", new_id("scn"))
     assert (missing.code, missing.err.count("\n")) == (3, 1)
+
+
+# ------------------------------------------------------------------------------------------- administration
+
+
+@pytest.fixture
+def as_admin(run: Run, door: Door, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("HEIMDEX_TOKEN", door.signer.token(roles=["admin"]))
+    return run
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> tuple[Path, Path]:
+    """Files of words and of synonyms, as an editor on Windows writes them."""
+    dictionary, synonyms = tmp_path / "words.txt", tmp_path / "synonyms.txt"
+    dictionary.write_text("\ufeff# ours\r\n에어팟\r\n\r\n주문상세내역 주문 상세 내역\r\n", encoding="utf-8")
+    synonyms.write_text("# groups\n갓생, 모범생활\n", encoding="utf-8")
+    return dictionary, synonyms
+
+
+async def test_words_are_set_shown_promoted_and_left_again(as_admin: Run, door: Door, words: tuple[Path, Path]) -> None:
+    dictionary, synonyms = words
+    made = await as_admin("vocabulary", "set", "--dictionary", dictionary, "--synonyms", synonyms)
+    assert (made.code, made.out) == (0, "generation 2 pending\n")
+    await door.catalog.begin_build(2)
+    await door.catalog.record_build(2, videos_done=3, videos_total=3, after_video_id="vid_3")
+    await door.catalog.finish_build(2)
+    promoted = await as_admin("generations", "promote", "2")
+    assert (promoted.code, promoted.out) == (0, "generation 2 active 3/3\n")
+    shown = await as_admin("vocabulary", "show", "--json")
+    assert shown.json == [
+        {
+            "type": "vocabulary",
+            "generation": 2,
+            "dictionary": ["에어팟", "주문상세내역 주문 상세 내역"],
+            "synonyms": [["갓생", "모범생활"]],
+        }
+    ]
+    read = await as_admin("vocabulary", "show")
+    assert read.out.splitlines() == [
+        "# generation 2 (active)", "# dictionary: 2", "에어팟", "주문상세내역 주문 상세 내역", "# synonyms: 1",
+        "갓생, 모범생활",
+    ]  # fmt: skip
+    await as_admin("generations", "promote", "1")
+    assert (await as_admin("vocabulary", "show")).out.startswith("# generation 1 (active)\n# dictionary: 0\n")
+    listed = await as_admin("generations", "--json")
+    assert [(each["generation"], each["state"], each["created_by"]) for each in listed.json] == [
+        (1, "active", ""), (2, "retired", "team/ann"),
+    ]  # fmt: skip
+    assert (await as_admin("generations", "drop", "2")).code == 0
+    assert "dropping" in (await as_admin("generations")).out
+
+
+async def test_a_file_that_is_not_given_leaves_its_words_and_an_empty_one_takes_them_away(
+    as_admin: Run, door: Door, words: tuple[Path, Path], tmp_path: Path
+) -> None:
+    dictionary, synonyms = words
+    await as_admin("vocabulary", "set", "--dictionary", dictionary, "--synonyms", synonyms, "--promote")
+    await door.catalog.begin_build(2)
+    await door.catalog.finish_build(2)
+    dictionary.write_text("뉴진스\n", encoding="utf-8")
+    await as_admin("vocabulary", "set", "--dictionary", dictionary)
+    shown = await as_admin("vocabulary", "show", "--generation", "3", "--json")
+    assert (shown.json[0]["dictionary"], shown.json[0]["synonyms"]) == (["뉴진스"], [["갓생", "모범생활"]])
+    await as_admin("generations", "drop", "3")
+    nothing = tmp_path / "nothing.txt"
+    nothing.touch()
+    await as_admin("vocabulary", "set", "--synonyms", nothing)
+    shown = await as_admin("vocabulary", "show", "--generation", "4", "--json")
+    assert (len(cast("list[str]", shown.json[0]["dictionary"])), shown.json[0]["synonyms"]) == (2, [])
+
+
+async def test_a_wrong_word_is_named_by_its_line_in_the_file(as_admin: Run, words: tuple[Path, Path]) -> None:
+    dictionary, synonyms = words
+    synonyms.write_text("# groups\n\n갓생, 모범 생활\n홀로\n", encoding="utf-8")
+    refused = await as_admin("vocabulary", "set", "--dictionary", dictionary, "--synonyms", synonyms)
+    assert (refused.code, refused.out) == (2, "")
+    assert f"{synonyms}:3: has a space within a word; {synonyms}:4: has 1 words" in refused.err
+
+
+async def test_a_build_is_watched_to_its_end(as_admin: Run, door: Door, words: tuple[Path, Path]) -> None:
+    dictionary, _ = words
+
+    async def builder() -> None:
+        async with asyncio.timeout(10):
+            while len(await door.catalog.all_generations()) < 2:
+                pass
+        await door.catalog.begin_build(2)
+        await door.catalog.finish_build(2)
+
+    watched, _ = await asyncio.gather(as_admin("vocabulary", "set", "--dictionary", dictionary, "--watch"), builder())
+    assert watched.code == 0
+    assert watched.out.splitlines()[-1] == "generation 2 ready next: heimdex generations promote 2"
+
+
+async def test_a_build_that_fails_names_the_line_and_ends_the_command(
+    as_admin: Run, door: Door, words: tuple[Path, Path]
+) -> None:
+    _, synonyms = words
+
+    async def builder() -> None:
+        async with asyncio.timeout(10):
+            while len(await door.catalog.all_generations()) < 2:
+                pass
+        await door.catalog.fail_build(2, reason="INVALID_FIELD", message="vocabulary.synonyms[0].words[1]: is cut")
+
+    watched, _ = await asyncio.gather(as_admin("vocabulary", "set", "--synonyms", synonyms, "--watch"), builder())
+    assert watched.code == 2
+    assert watched.out.splitlines()[-1] == f"generation 2 failed {synonyms}:2: is cut"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("vocabulary", "show"), ("generations",), ("generations", "promote", "1"), ("generations", "drop", "1")],
+)
+async def test_administration_needs_the_role(run: Run, arguments: tuple[str, ...]) -> None:
+    refused = await run(*arguments)
+    assert refused.code == 4
+    assert "heimdex token --admin" in refused.err
+
+
+async def test_what_makes_no_sense_is_said_before_anything_is_asked(as_admin: Run, tmp_path: Path) -> None:
+    assert (await as_admin("vocabulary", "set")).code == 2
+    assert (await as_admin("vocabulary", "set", "--dictionary", tmp_path / "none.txt")).code == 3
+    (tmp_path / "film.mp4").write_bytes(b"\xff\xfe\x00")
+    assert "no text in UTF-8" in (await as_admin("vocabulary", "set", "--synonyms", tmp_path / "film.mp4")).err
+    assert (await as_admin("generations", "promote", "7")).code == 3
+    assert (await as_admin("generations", "drop", "1")).code == 2

@@ -23,6 +23,7 @@ from tests.component.world import (
     FIRST,
     TENANT,
     TEXT_MODEL,
+    VISION_MODEL,
     Ingest,
     VirtualClock,
     World,
@@ -396,7 +397,7 @@ async def test_both_generations_have_the_rows_before_the_video_is_searchable(w: 
     await w.end(v, "sidecar", sidecar(v.video_id, CUTS_MS, said=SAID), index=0)
     await w.outbox()
     assert await handler(w).run(await w.delivery(v, "commit", index=0)) is False
-    assert stored(w) == {}
+    assert not any(stored(w).values())
     other = sidecar(v.video_id, CUTS_MS, said=SAID, models=(TEXT_MODEL, "vision.2"))
     await w.end(v, "sidecar", other, index=1)
     await handler(w).run(await w.delivery(v, "commit", index=1))
@@ -419,6 +420,79 @@ async def test_a_generation_that_is_not_there_is_waited_for(w: World) -> None:
     v.plan.generations[0] = 7
     with pytest.raises(DependencyUnavailable, match="generation 7"):
         await handler(w).run(await w.delivery(v, "commit"))
+
+
+async def dropped(w: World, number: int) -> None:
+    """Drop a generation, index and all."""
+    await w.catalog.drop_generation(number, w.call("DropGeneration"))
+    [its] = [each for each in await w.catalog.all_generations() if each.generation == number]
+    await w.text.drop(its.text_index)
+    await w.catalog.finish_drop(number)
+
+
+@pytest.mark.parametrize("state", ["READY", "RETIRED", "BUILDING"])
+async def test_a_generation_that_came_after_the_plan_has_the_rows_too(w: World, state: str) -> None:
+    v = await ready(w)
+    later = generation(2, state, text_model=TEXT_MODEL, vision_model=VISION_MODEL, ranking=FIRST.ranking)
+    await w.build(later)
+    await handler(w).run(await w.delivery(v, "commit"))
+    assert stored(w)[later.text_index] == stored(w)[FIRST.text_index] == set(row_ids(v.video_id, 1))
+    assert len(indexed(await w.outbox())) == 1
+
+
+@pytest.mark.parametrize("state", ["PENDING", "FAILED", "DROPPING"])
+async def test_one_that_nobody_may_read_has_no_rows_and_its_index_is_not_made(w: World, state: str) -> None:
+    v = await ready(w)
+    other = generation(2, state, text_model=TEXT_MODEL, vision_model=VISION_MODEL, ranking=FIRST.ranking)
+    await w.build(other)
+    await w.text.drop(other.text_index)
+    await handler(w).run(await w.delivery(v, "commit"))
+    assert set(stored(w)) == {FIRST.text_collection, FIRST.vision_collection, FIRST.text_index}
+
+
+async def test_one_of_other_models_that_came_after_the_plan_is_left_alone(w: World) -> None:
+    v = await ready(w)
+    other = generation(2, "READY", text_model=TEXT_MODEL, vision_model="vision.2", ranking=FIRST.ranking)
+    await w.build(other)
+    await handler(w).run(await w.delivery(v, "commit"))
+    assert stored(w)[other.text_index] == set()
+    assert other.vision_collection not in stored(w)
+
+
+async def test_a_planned_generation_has_the_rows_of_its_own_sidecar(w: World) -> None:
+    """Also where the first one has no vectors, and so would fit any."""
+    second = generation(2, "BUILDING", text_model=TEXT_MODEL, vision_model="vision.2", ranking=FIRST.ranking)
+    await w.build(second)
+    v = await w.ingest()
+    blind, seeing = (sidecar(v.video_id, CUTS_MS, said=SAID, models=(TEXT_MODEL, "vision.2")) for _ in range(2))
+    blind.text_model_version = blind.vision_model_version = ""
+    for scene in blind.scenes:
+        scene.text_vector = scene.vision_vector = b""
+    await w.end(v, "sidecar", blind, index=0)
+    await w.end(v, "sidecar", seeing, index=1)
+    await handler(w).run(await w.delivery(v, "commit"))
+    assert stored(w)[second.vision_collection] == set(row_ids(v.video_id, 1))
+    assert FIRST.vision_collection not in stored(w)
+
+
+async def test_a_planned_generation_that_was_dropped_is_waited_for_no_longer(w: World) -> None:
+    await w.build(generation(2, "BUILDING", text_model=TEXT_MODEL, vision_model="vision.2", ranking=FIRST.ranking))
+    v = await ready(w)  # the sidecar of the first alone
+    await dropped(w, 2)
+    await handler(w).run(await w.delivery(v, "commit"))
+    assert stored(w)[FIRST.text_index] == set(row_ids(v.video_id, 1))
+
+
+async def test_where_all_that_was_planned_has_gone_the_rows_go_into_what_they_fit(w: World) -> None:
+    v = await ready(w)
+    second = generation(2, "READY", text_model=TEXT_MODEL, vision_model=VISION_MODEL, ranking=FIRST.ranking)
+    await w.build(second)
+    await w.catalog.promote_generation(2, w.call("PromoteGeneration"))
+    await dropped(w, 1)
+    await handler(w).run(await w.delivery(v, "commit"))
+    assert stored(w)[second.text_index] == set(row_ids(v.video_id, 1))
+    assert FIRST.text_index not in stored(w)
+    assert (await w.catalog.get_video(TENANT, v.video_id)).searchable_revision == 1
 
 
 async def test_vectors_of_another_model_stay_out(w: World) -> None:

@@ -37,6 +37,7 @@ from adapters.text.memory import MemoryText
 from contracts import flow, ids, plan
 from contracts.catalog import Generation, SceneRow, StageRun, StageUpdate
 from contracts.ports import Face, Float32, TextIndex, TextRow, VectorIndex
+from gateway.admin_service import AdminService
 from gateway.completion import Completion
 from gateway.feedback import Feedback
 from gateway.pages import PageTokens
@@ -52,6 +53,7 @@ from gateway.tokens import KeyFile, TokenVerifier
 from gateway.upload_service import UploadLimits, UploadService
 from gateway.video_service import VideoService
 from gateway.watch import ChangePoller
+from heimdex.admin.v1.admin_service_pb2_grpc import AdminServiceStub, add_AdminServiceServicer_to_server
 from heimdex.people.v1.people_service_pb2_grpc import PeopleServiceStub, add_PeopleServiceServicer_to_server
 from heimdex.scene.v1 import scene_pb2
 from heimdex.scene.v1.scene_service_pb2_grpc import SceneServiceStub, add_SceneServiceServicer_to_server
@@ -153,6 +155,10 @@ class Door:
     @property
     def people(self) -> Any:
         return PeopleServiceStub(self.channel)
+
+    @property
+    def admin(self) -> Any:
+        return AdminServiceStub(self.channel)
 
     @property
     def uploads(self) -> Any:
@@ -291,6 +297,7 @@ async def open_door(
             Service("heimdex.scene.v1.SceneService", add_SceneServiceServicer_to_server, scenes),
             Service("heimdex.search.v1.SearchService", add_SearchServiceServicer_to_server, search),
             Service("heimdex.people.v1.PeopleService", add_PeopleServiceServicer_to_server, people),
+            Service("heimdex.admin.v1.AdminService", add_AdminServiceServicer_to_server, AdminService(catalog)),
         ]
         server = GatewayServer(services or table, around(verifier))
         port = server.listen("127.0.0.1:0")

@@ -13,13 +13,15 @@ import grpc
 import grpc.aio
 import pytest
 
-from contracts import codec, plan
+from contracts import codec, ids, plan
 from contracts.catalog import Idempotency
 from contracts.errors import DependencyUnavailable
+from contracts.vocabulary import COMMITTED
 from heimdex.events.v1 import events_pb2, manifest_pb2
 from heimdex.upload.v1 import upload_service_pb2 as pb
 from heimdex.video.v1 import video_pb2
 from heimdex.video.v1 import video_service_pb2 as video_service
+from indexer.schema.schema import text_index
 from tests.component.gateway.door import GENERATION, PIPELINE, Door, Refusal, create_request, refused
 
 BODY = b"frames" * 10
@@ -49,6 +51,21 @@ async def test_a_video_goes_from_open_to_validating(door: Door) -> None:
     assert (done.video.video_id, done.video.revision) == (opened.video_id, 1)
     assert len(done.video.stages) == 12
     assert done.video == await get_video(door, opened.video_id)
+
+
+async def test_a_generation_of_the_same_models_is_not_planned_for(door: Door) -> None:
+    """Commit writes to every one there is then: see its tests."""
+    await door.catalog.create_generation(
+        COMMITTED,
+        Idempotency("team", "ann", "CreateGeneration", "r", "body"),
+        created_by="team/ann",
+        promote_when_ready=False,
+        text_index=text_index,
+    )
+    await door.catalog.begin_build(2)
+    done = await door.upload(BODY)
+    body, _ = await door.objects.get(ids.plan_key("team", done.video.video_id, 1))
+    assert list(manifest_pb2.Plan.FromString(body).generations) == [GENERATION.generation]
 
 
 async def test_completion_fixes_the_plan_and_says_so_once(door: Door) -> None:

@@ -15,20 +15,24 @@ from adapters.vectors._link import Link
 from adapters.vectors.milvus import MilvusVectors
 from contracts.errors import DependencyUnavailable, HeimdexError, Internal
 from contracts.ports import TextIndex, TextQuery, TextRow
+from contracts.vocabulary import Vocabulary
 
 NOWHERE = "http://127.0.0.1:1"
 ROW = TextRow("scene:1", "acme", "vid_1", "scene", 1, 0, 1000, "고양이")
 
 TEXT_CALLS: dict[str, Callable[[TextIndex], Awaitable[object]]] = {
     "ensure": lambda text: text.ensure("index"),
+    "ensure with synonyms": lambda text: text.ensure("index", Vocabulary((), (("갓생", "모범생활"),))),
     "upsert": lambda text: text.upsert("index", [ROW]),
     "refresh": lambda text: text.refresh("index"),
     "search": lambda text: text.search("index", [TextQuery("acme", "고양이")]),
+    "holding": lambda text: text.holding("index", "acme", ["scene:1"], ["고양이"]),
     "highlight": lambda text: text.highlight("index", "고양이", ["고양이"]),
     "suggest": lambda text: text.suggest("index", "acme", ["고"], limit=1),
     "delete": lambda text: text.delete("index", [("scene:1", "vid_1")]),
     "delete_video": lambda text: text.delete_video("index", "acme", "vid_1"),
     "count": lambda text: text.count("index", "acme"),
+    "drop": lambda text: text.drop("index"),
 }
 
 
@@ -68,6 +72,7 @@ async def test_opensearch_that_is_not_there(call: str) -> None:
         ("401 Unauthorized", refusal("security_exception"), DependencyUnavailable),
         ("502 Bad Gateway", "<html>", DependencyUnavailable),
         ("200 OK", "not what was asked for", DependencyUnavailable),
+        ("200 OK", "[" * 100_000, DependencyUnavailable),
         ("", "", DependencyUnavailable),
         ("400 Bad Request", refusal("parsing_exception"), Internal),
     ],
@@ -77,6 +82,38 @@ async def test_opensearch_that_answers_wrongly(status: str, body: str, error: ty
         for call in ("search", "upsert", "delete_video", "highlight"):
             with pytest.raises(error):
                 await TEXT_CALLS[call](text)
+
+
+_NONSENSE: tuple[object, ...] = (
+    {},
+    [],
+    None,
+    "yes",
+    {"docs": 1, "responses": 1, "tokens": 1, "errors": True, "items": 1, "count": []},
+    {"docs": [], "responses": [], "tokens": [7], "errors": True, "items": [[]], "count": "many"},
+    {"docs": [None], "responses": [None], "tokens": [{}], "errors": True, "items": [{}], "count": None},
+    {
+        "docs": [{"term_vectors": {"transcript": {}}}],
+        "responses": [{}],
+        "tokens": [{"token": "a", "start_offset": 0, "end_offset": 9}],
+        "errors": True,
+        "items": [{"index": 1}],
+        "count": {},
+    },
+)
+"""Answers that are JSON and none of OpenSearch's."""
+
+_STATUS_ALONE = {"ensure", "ensure with synonyms", "refresh", "drop"}  # of their first call
+_READING = sorted(TEXT_CALLS.keys() - _STATUS_ALONE)
+
+
+@pytest.mark.parametrize("answer", _NONSENSE, ids=map(str, range(len(_NONSENSE))))
+@pytest.mark.parametrize("call", _READING)
+async def test_an_answer_of_another_form_is_none_of_opensearchs(call: str, answer: object) -> None:
+    async with answering("200 OK", json.dumps(answer)) as url, OpenSearchText(url) as text:
+        with pytest.raises(DependencyUnavailable, match="makes no sense") as failed:
+            await TEXT_CALLS[call](text)
+    assert failed.value.dependency == "opensearch"
 
 
 @pytest.mark.parametrize("kind", ["no_shard_available_action_exception", "illegal_index_shard_state_exception"])

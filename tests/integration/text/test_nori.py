@@ -14,7 +14,9 @@ import pytest_asyncio
 from adapters.text._synonyms import groups
 from adapters.text.analysis import MARKED, SEARCHED
 from adapters.text.opensearch import OpenSearchText
+from contracts.errors import InvalidRequest
 from contracts.ports import TextQuery, TextRow
+from contracts.vocabulary import MAX_GROUPS, MAX_WORDS, Vocabulary
 from tests.stack import Servers
 
 if TYPE_CHECKING:
@@ -271,7 +273,7 @@ async def test_marks_of_what_means_the_same(
 async def test_words_met_before_are_not_asked_for_again(text: OpenSearchText, index: str, url: str) -> None:
     once = await text.highlight(index, "고양이", ["고양이가 웁니다", "그 고양이"])
     async with OpenSearchText("http://127.0.0.1:1") as unreachable:
-        unreachable._books = text._books
+        unreachable._books, unreachable._meaning_the_same = text._books, text._meaning_the_same
         assert await unreachable.highlight(index, "고양이", ["그 고양이 웁니다", "고양이가"]) == [[(2, 5)], [(0, 3)]]
     assert once == [[(0, 3)], [(2, 5)]]
 
@@ -300,3 +302,61 @@ async def test_a_word_is_found_by_initials_and_unfinished(text: OpenSearchText, 
     for begun in ("ㄱㅊㅉㄱ", "김칮", "김치ㅉ"):
         (words,) = await text.suggest(index, "acme", [begun], limit=10)
         assert [(word.text, word.scenes) for word in words] == [("김치찌개", 1)], begun
+
+
+# ---- words of a deployment's own ------------------------------------------------------------------------------
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def own(client: AsyncOpenSearch) -> AsyncIterator[str]:
+    """The name of an index that a test makes."""
+    name = f"test-nori-{secrets.token_hex(4)}"
+    yield name
+    await client.indices.delete(index=name, params={"ignore_unavailable": "true"})
+
+
+async def test_a_word_of_ones_own_stays_whole_and_a_compound_has_its_parts(
+    client: AsyncOpenSearch, text: OpenSearchText, index: str, own: str
+) -> None:
+    await text.ensure(own, Vocabulary(("뉴진스", "흔한남매", "먹방여행 먹방 여행")))
+    assert await words(client, index, SEARCHED, "흔한남매를") == "흔하 남매"
+    assert await words(client, own, SEARCHED, "흔한남매를") == "흔한남매"
+    assert await words(client, own, SEARCHED, "뉴진스를") == "뉴진스"
+    assert await words(client, own, SEARCHED, "먹방여행") == "먹방 여행"
+    assert await words(client, own, "korean_index", "먹방여행") == "먹방여행 먹방 여행"
+    assert await words(client, own, SEARCHED, "에어팟") == "에어팟", "the committed words are there too"
+
+
+async def test_of_a_word_in_both_dictionaries_ones_own_line_counts(
+    client: AsyncOpenSearch, text: OpenSearchText, own: str
+) -> None:
+    await text.ensure(own, Vocabulary(("주문상세내역 주문상세 내역",)))
+    assert await words(client, own, SEARCHED, "주문상세내역") == "주문상세 내역"
+
+
+async def test_a_word_that_is_not_cut_into_its_own_letters_is_no_synonym(text: OpenSearchText, own: str) -> None:
+    words_ = Vocabulary(("흔한남매",), (("흔한남매", "남매유튜버"), ("달려라", "walked")))
+    with pytest.raises(InvalidRequest) as refused:
+        await text.ensure(own, words_)
+    assert [violation.field for violation in refused.value.violations] == [
+        "vocabulary.synonyms[1].words[0]", "vocabulary.synonyms[1].words[1]",
+    ]  # fmt: skip
+    with pytest.raises(InvalidRequest):
+        await text.ensure(own, words_)  # also where the index is there already
+
+
+async def test_a_dictionary_that_nori_refuses_leaves_no_index(
+    client: AsyncOpenSearch, text: OpenSearchText, own: str
+) -> None:
+    with pytest.raises(InvalidRequest, match="세종 세종특별자치시"):
+        await text.ensure(own, Vocabulary(("세종 세종특별자치시",)))
+    assert not await client.indices.exists(index=own)
+
+
+async def test_the_largest_vocabulary_is_taken(text: OpenSearchText, own: str) -> None:
+    lines = tuple(f"갸{chr(0xAC00 + n)}쀍" for n in range(MAX_WORDS))
+    groups_ = tuple((lines[n], lines[MAX_WORDS - 1 - n]) for n in range(MAX_GROUPS))
+    await text.ensure(own, Vocabulary(lines, groups_))
+    await text.upsert(own, [row("one", f"{lines[0]}를 보았다")])
+    await text.refresh(own)
+    assert set(await found(text, own, lines[-1])) == {"one"}

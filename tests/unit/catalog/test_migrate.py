@@ -19,7 +19,7 @@ from adapters.catalog import migrate as migration
 from adapters.catalog.engine import begin_exclusive, create_engine
 from adapters.catalog.migrate import migrate
 from adapters.catalog.models import VERSION
-from contracts.catalog import Tenant
+from contracts.catalog import Build, Generation, Tenant
 from contracts.errors import PreconditionFailed
 
 
@@ -69,9 +69,11 @@ async def test_an_older_version_is_brought_to_this_one_with_what_it_holds(file: 
     await engine.dispose()
     with sqlite3.connect(file) as older:
         older.execute("INSERT INTO tenants VALUES ('acme', 1, 3)")
+        older.execute("INSERT INTO generations VALUES (1, 'ACTIVE', 'ct', 'cv', 'i', 't', 'v', 'r')")
     assert await migrate(url(file)) == VERSION
     async with SqlCatalog(url(file)) as catalog:
         assert await catalog.tenant("acme") == Tenant("acme", faces_enabled=True, gallery_version=3)
+        assert await catalog.list_generations() == [Build(Generation(1, "ACTIVE", "ct", "cv", "i", "t", "v", "r"))]
 
 
 async def test_several_at_once_take_turns(file: Path) -> None:

@@ -43,6 +43,13 @@ def test_a_token_verifies_with_the_public_half(home: Home) -> None:
     assert jwt.get_unverified_header(token)["kid"] == public_key(home).key_id
 
 
+@pytest.mark.parametrize(("admin", "roles"), [(False, None), (True, ["admin"])])
+def test_a_token_has_a_role_only_where_it_was_asked_for(home: Home, admin: bool, roles: list[str] | None) -> None:  # noqa: FBT001  # the case
+    token = sign_token(home, tenant="acme", user="u", ttl_s=60, admin=admin)
+    claims = jwt.decode(token, public_key(home), algorithms=["EdDSA"], audience=AUDIENCE, issuer=ISSUER)
+    assert claims.get("roles") == roles
+
+
 def test_a_second_start_keeps_the_keys(home: Home) -> None:
     before = (home.keys / "signing.pem").read_bytes()
     create_keys(home)

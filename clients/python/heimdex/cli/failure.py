@@ -33,6 +33,7 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
 _HINTS = {
     "TOKEN_EXPIRED": "make a new token with `heimdex token`, or run `heimdex up` again",
     "INVALID_TOKEN": "set HEIMDEX_TOKEN, or make one with `heimdex token`",
+    "PERMISSION_DENIED": "make a token for it with `heimdex token --admin`",
     "FACES_DISABLED": "an operator enables them with `heimdex tenant set TENANT --faces on`",
 }
 

@@ -76,7 +76,9 @@ def scenes(
 def scene(
     scene_id: Annotated[str, typer.Argument()],
     *,
-    neighbours: Annotated[int, typer.Option(help="Also so many scenes before and after it, up to 10.")] = 0,
+    neighbours: Annotated[
+        int, typer.Option(min=0, max=10, help="Also so many scenes before and after it, up to 10.")
+    ] = 0,
     media: Annotated[bool, typer.Option("--media", help="Also signed URLs that play and show it.")] = False,
     json: Json = False,
     home: Home = None,

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from heimdex.cli import feedback, library, people, search, similar, suggest, upload
+from heimdex.cli import feedback, generations, library, people, search, similar, suggest, upload, vocabulary
 from heimdex.cli.failure import EXIT_USAGE, exit_code, explain
 
 INTERRUPTED = 130
@@ -47,6 +47,8 @@ app.command("similar")(similar.similar)
 app.command("suggest")(suggest.suggest)
 app.command("feedback")(feedback.feedback)
 app.add_typer(people.app, name="people")
+app.add_typer(vocabulary.app, name="vocabulary")
+app.add_typer(generations.app, name="generations")
 
 
 def _register_operator_verbs() -> None:

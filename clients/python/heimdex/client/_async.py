@@ -17,6 +17,8 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
+from heimdex.admin.v1 import admin_service_pb2 as admin_pb2
+from heimdex.admin.v1.admin_service_pb2_grpc import AdminServiceStub
 from heimdex.client import _transfer, config, errors
 from heimdex.client.filters import Narrowed, search_filter
 from heimdex.people.v1 import people_service_pb2 as people_pb2
@@ -39,11 +41,13 @@ Progress = Callable[[int, int], None]
 _ATTEMPTS = 6
 _MAX_PAUSE_S = 10.0
 _PUTS_AT_ONCE = 3
+_LOOK_S = 0.5
 _ENROL_S = 60.0  # the gateway's own limit: photos are read one by one
 _ALIVE = frozenset({
     video_pb2.VIDEO_STATE_UPLOADING, video_pb2.VIDEO_STATE_COMPLETING, video_pb2.VIDEO_STATE_VALIDATING,
     video_pb2.VIDEO_STATE_PROCESSING, video_pb2.VIDEO_STATE_INDEXED,
 })  # fmt: skip
+_COMING = frozenset({admin_pb2.GENERATION_STATE_PENDING, admin_pb2.GENERATION_STATE_BUILDING})
 _OPTIONS = (
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
@@ -106,6 +110,7 @@ class AsyncClient:
         self._scenes = SceneServiceStub(self._channel)
         self._search = SearchServiceStub(self._channel)
         self._people = PeopleServiceStub(self._channel)
+        self._admin = AdminServiceStub(self._channel)
 
     async def __aenter__(self) -> Self:
         return self
@@ -393,6 +398,63 @@ class AsyncClient:
         """Erase a person, the photos and every match."""
         request = people_pb2.DeletePersonRequest(person_id=person_id, request_id=request_id or str(uuid.uuid4()))
         await self._call(self._people.DeletePerson, request)
+
+    # ---------------------------------------------------------------------------------- administration
+
+    async def create_generation(
+        self,
+        *,
+        dictionary: Sequence[str] = (),
+        synonyms: Sequence[Sequence[str]] = (),
+        promote_when_ready: bool = False,
+        request_id: str | None = None,
+    ) -> admin_pb2.Generation:
+        """Begin to build a generation with these words of the deployment's own, and no others; it is PENDING.
+
+        Args:
+            dictionary: lines: a word, or a compound followed by its parts.
+            synonyms: groups of words that mean the same.
+
+        Raises: PermissionDenied without the role ``admin``, as all below; FailedPrecondition (GENERATION_STATE).
+        """
+        request = admin_pb2.CreateGenerationRequest(
+            vocabulary=admin_pb2.Vocabulary(
+                dictionary=dictionary, synonyms=[admin_pb2.Synonyms(words=group) for group in synonyms]
+            ),
+            promote_when_ready=promote_when_ready,
+            request_id=request_id or str(uuid.uuid4()),
+        )
+        return (await self._call(self._admin.CreateGeneration, request)).generation
+
+    async def get_generation(self, generation: int = 0) -> admin_pb2.Generation:
+        """Return a generation with its words, by default the one that serves. Raises NotFound."""
+        request = admin_pb2.GetGenerationRequest(generation=generation)
+        return (await self._call(self._admin.GetGeneration, request)).generation
+
+    async def watch_generation(self, generation: int) -> AsyncIterator[admin_pb2.Generation]:
+        """Yield a generation now and after each change, until it is built, or FAILED, or dropped."""
+        seen = None
+        while seen is None or seen.state in _COMING:
+            found = await self.get_generation(generation)
+            if found == seen:
+                await asyncio.sleep(_LOOK_S)
+            else:
+                seen = found
+                yield found
+
+    async def list_generations(self) -> Sequence[admin_pb2.Generation]:
+        """Return every generation by number, without its words."""
+        return (await self._call(self._admin.ListGenerations, admin_pb2.ListGenerationsRequest())).generations
+
+    async def promote_generation(self, generation: int, *, request_id: str | None = None) -> admin_pb2.Generation:
+        """Have searches read a generation that is READY or RETIRED. Raises NotFound, FailedPrecondition."""
+        request = admin_pb2.PromoteGenerationRequest(generation=generation, request_id=request_id or str(uuid.uuid4()))
+        return (await self._call(self._admin.PromoteGeneration, request)).generation
+
+    async def drop_generation(self, generation: int, *, request_id: str | None = None) -> None:
+        """Give up a generation that does not serve, with its index. Raises NotFound, FailedPrecondition."""
+        request = admin_pb2.DropGenerationRequest(generation=generation, request_id=request_id or str(uuid.uuid4()))
+        await self._call(self._admin.DropGeneration, request)
 
     # ------------------------------------------------------------------------------------------ upload
 

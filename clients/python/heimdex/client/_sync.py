@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
+from heimdex.admin.v1.admin_service_pb2 import Generation
 from heimdex.client._async import AsyncClient, Progress, Uploaded
 from heimdex.client.filters import Narrowed
 from heimdex.people.v1.people_service_pb2 import Person
@@ -207,6 +208,41 @@ class Client:
     def delete_person(self, person_id: str, *, request_id: str | None = None) -> None:
         """Erase a person, the photos and every match."""
         self._run(self._client.delete_person(person_id, request_id=request_id))
+
+    def create_generation(
+        self,
+        *,
+        dictionary: Sequence[str] = (),
+        synonyms: Sequence[Sequence[str]] = (),
+        promote_when_ready: bool = False,
+        request_id: str | None = None,
+    ) -> Generation:
+        """Begin to build a generation with these words of the deployment's own, and no others; it is PENDING."""
+        return self._run(
+            self._client.create_generation(
+                dictionary=dictionary, synonyms=synonyms, promote_when_ready=promote_when_ready, request_id=request_id
+            )
+        )
+
+    def get_generation(self, generation: int = 0) -> Generation:
+        """Return a generation with its words, by default the one that serves. Raises NotFound."""
+        return self._run(self._client.get_generation(generation))
+
+    def watch_generation(self, generation: int) -> Iterator[Generation]:
+        """Yield a generation now and after each change, until it is built, or FAILED, or dropped."""
+        return self._iterate(self._client.watch_generation(generation))
+
+    def list_generations(self) -> Sequence[Generation]:
+        """Return every generation by number, without its words."""
+        return self._run(self._client.list_generations())
+
+    def promote_generation(self, generation: int, *, request_id: str | None = None) -> Generation:
+        """Have searches read a generation that is READY or RETIRED. Raises NotFound, FailedPrecondition."""
+        return self._run(self._client.promote_generation(generation, request_id=request_id))
+
+    def drop_generation(self, generation: int, *, request_id: str | None = None) -> None:
+        """Give up a generation that does not serve, with its index. Raises NotFound, FailedPrecondition."""
+        self._run(self._client.drop_generation(generation, request_id=request_id))
 
     def upload(
         self,

@@ -179,6 +179,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The worker ended in the middle of its work, too often."""
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 24
     """The work did not end within its deadline."""
+    ERROR_REASON_GENERATION_STATE: _ErrorReason.ValueType  # 25
+    """The state of the generation, or how many there are, does not allow this. Metadata: `state`, `generation`."""
     ERROR_REASON_EMPTY_FILE: _ErrorReason.ValueType  # 30
     """The file has no bytes."""
     ERROR_REASON_NOT_A_VIDEO: _ErrorReason.ValueType  # 31
@@ -257,6 +259,8 @@ ERROR_REASON_CRASHED: ErrorReason.ValueType  # 23
 """The worker ended in the middle of its work, too often."""
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 24
 """The work did not end within its deadline."""
+ERROR_REASON_GENERATION_STATE: ErrorReason.ValueType  # 25
+"""The state of the generation, or how many there are, does not allow this. Metadata: `state`, `generation`."""
 ERROR_REASON_EMPTY_FILE: ErrorReason.ValueType  # 30
 """The file has no bytes."""
 ERROR_REASON_NOT_A_VIDEO: ErrorReason.ValueType  # 31

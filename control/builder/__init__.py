@@ -1,0 +1,1 @@
+"""Builder: a generation that was asked for -> its text index, with every video in it."""
