@@ -224,7 +224,7 @@ class Channels:
 
     async def _words(self, question: Question) -> Answers:
         narrowed = question.tags or question.condition.groups
-        limit = self._budgets.filtered_rows if narrowed else self._rows(question)
+        limit = self._budgets.filtered_rows if narrowed else self._rows(question, self._budgets.words_rows)
         query = TextQuery(
             tenant_id=question.tenant_id,
             text=question.parsed.words,
@@ -253,7 +253,7 @@ class Channels:
         }
 
     async def _nearest(self, channel: Channel, question: Question, vectors: QueryVectors) -> Answer:
-        limit = self._rows(question)
+        limit = self._rows(question, self._budgets.leg_rows)
         lists: Sequence[Sequence[Scored]] = await self._vectors[channel].search(
             _collection(channel, question.generation),
             question.tenant_id,
@@ -270,9 +270,9 @@ class Channels:
             videos={scored.row_id: scored.video_id for scored in lists[0]},
         )
 
-    def _rows(self, question: Question) -> int:
+    def _rows(self, question: Question, usual: int) -> int:
         # Of rows that are looked at some are left out: enough of them to fill pages.
-        return max(self._budgets.window_rows if question.checks.any() else self._budgets.leg_rows, question.limit)
+        return max(self._budgets.window_rows if question.checks.any() else usual, question.limit)
 
     async def _people(self, question: Question) -> Answer:
         ids = tuple(dict.fromkeys(person for group in question.groups for person in group))

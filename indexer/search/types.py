@@ -327,8 +327,9 @@ class Budgets:
         people_s: SQL.
         backfill_s: cosines of rows that a channel's list did not reach.
         reserve_s: kept before the caller's deadline for SQL, marking and the last frame.
-        leg_rows: rows asked of each channel; more for a longer page. Source: ``heimdex eval``: with 20 to 100 the fused
-            nDCG@10 differs by 0.0005, and with 30 instead of 20 a search costs a tenth more.
+        leg_rows: rows asked of each channel of meaning; more for a longer page. Source: ``heimdex eval``: with 20 to
+            100 the fused nDCG@10 differs by 0.0005, and with 30 instead of 20 a search costs a tenth more.
+        words_rows: rows asked of text: who pages through what holds a word gets further, and it costs little.
         person_rows: scenes of people that are looked at when people narrow the search.
         filtered_rows: rows asked of text then, for many are of other scenes.
         window_rows: rows kept for pages.
@@ -342,6 +343,7 @@ class Budgets:
     backfill_s: float = 1.0
     reserve_s: float = 0.25
     leg_rows: int = 20
+    words_rows: int = 30
     person_rows: int = 1000
     filtered_rows: int = 500
     window_rows: int = 200

@@ -104,7 +104,7 @@ async def test_a_list_that_no_limit_cut_has_an_exact_total(world: World) -> None
     assert (summary.total_hits, summary.total_is_lower_bound) == (6, False)
 
 
-@pytest.mark.parametrize("cut", [{"leg_rows": 6}, {"window_rows": 5}])
+@pytest.mark.parametrize("cut", [{"leg_rows": 6, "words_rows": 6}, {"window_rows": 5}])
 async def test_a_list_that_was_cut_has_a_lower_bound(world: World, cut: dict[str, int]) -> None:
     narrow = World(**cut)
     narrow.catalog.scenes, narrow.text.hits = world.catalog.scenes, world.text.hits

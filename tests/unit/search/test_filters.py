@@ -23,7 +23,7 @@ OF_VIDEOS: tuple[dict[str, Any], ...] = (
 
 @pytest.fixture
 def world() -> World:
-    made = World(leg_rows=3)
+    made = World(leg_rows=3, words_rows=3)
     for place, row in enumerate(("a", "b", "c", "d")):
         made.catalog.add(row, f"{row} 고양이가 잔다", video=f"vid_{row}", start_ms=place * 1000)
     made.text.hits = [said("a", 8.0, video="vid_a"), said("b", 4.0, video="vid_b")]

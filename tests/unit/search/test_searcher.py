@@ -51,7 +51,7 @@ async def settle() -> None:
 
 @pytest.fixture
 def world() -> World:
-    made = World(leg_rows=3)
+    made = World(leg_rows=3, words_rows=3)
     for row in ("a", "b", "c", "d"):
         made.catalog.add(row, f"{row} 고양이가 잔다", "좋은 아침")
     made.text.hits = [said("a", 8.0), said("b", 2.0, coverage=0.2)]
