@@ -11,6 +11,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from adapters import logs
 from deploy.local.environment import environment
 from deploy.local.home import Home
 from deploy.local.provision import cache_folder
@@ -30,6 +31,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("heimdex", deadline=None)  # no test asserts a time
 hypothesis.settings.load_profile("heimdex")
+
+
+@pytest.fixture(autouse=True)
+def shared_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no process whose ``main`` a test calls set up logging: it would for every test after it."""
+    monkeypatch.setattr(logs, "configure", lambda: None)
 
 
 def _say(line: str) -> None:
