@@ -158,13 +158,13 @@ STAGES: Mapping[str, Stage] = MappingProxyType({
         Stage("frames", _C.STAGE_FRAMES, (_E.ScenesDetected,), _E.FramesSampled, _GO_ON, _A.FrameSamples,
               Deadline(60, 1)),
         Stage("vision", _C.STAGE_VISION, (_E.FramesSampled,), _E.FramesEmbedded, _GO_ON, _A.VisionVectors,
-              Deadline(120, 3), model=True),
+              Deadline(120, 3), model=True, schema_version=2),
         Stage("affect", _C.STAGE_AFFECT, (_E.FramesSampled,), _E.AffectTagged, _GO_ON, _A.AffectTags,
               Deadline(120, 4), model=True),
         Stage("faces", _C.STAGE_FACES, (_E.FramesSampled,), _E.FacesEmbedded, _GO_ON, _A.FaceTracks,
               Deadline(120, 4), model=True),
         Stage("sidecar", _C.STAGE_SIDECAR, (_E.TextEmbedded, _E.FramesEmbedded, _E.AffectTagged, _E.FacesEmbedded),
-              _E.SidecarBuilt, _FAIL, _A.Sidecar, _LIGHT),
+              _E.SidecarBuilt, _FAIL, _A.Sidecar, _LIGHT, schema_version=2),
         Stage("commit", _C.STAGE_COMMIT, (_E.SidecarBuilt,), _E.VideoIndexed, _FAIL, None, _LIGHT),
     )
 })  # fmt: skip

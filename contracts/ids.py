@@ -53,6 +53,17 @@ def scene_of_row(row: str) -> str:
     return row.partition(":")[0]
 
 
+def view_id(row: str, view: int) -> str:
+    """Return the id of one of a scene's vectors, by number: the first has the row's own."""
+    return f"{row}#{view}" if view else row
+
+
+def split_view_id(view: str) -> tuple[str, int]:
+    """Return (row id, number) of a vector's id."""
+    row, _, number = view.partition("#")
+    return row, int(number or 0)
+
+
 def event_id(video_id: str, revision: int, stage: str, spec: str) -> str:
     """Return the CloudEvents id of a stage fact: the same for a re-emission."""
     return f"{video_id}:{revision}:{stage}:{spec}"

@@ -198,13 +198,19 @@ class Consumer(Protocol):
 # ---------------------------------------------------------------------------------------------- stores
 
 
+MAX_VIEWS = 3
+"""Most vectors of a scene. A cut begins another scene, so few change their looks more than twice; and Milvus Lite,
+which reads every row of a tenant, has at most three times as many to read."""
+
+
 @dataclass(frozen=True, slots=True)
 class VectorRow:
-    """One scene in a vector collection.
+    """One vector of a scene in a collection; a scene is found by the best of its vectors.
 
     Attributes:
-        row_id: ``{scene_id}:{revision}``.
+        row_id: ``{scene_id}:{revision}``, the same for all of a scene's.
         vector: float32, shape (dim,), L2-normalised.
+        view: which of the scene's vectors, in [0, MAX_VIEWS); 0 is that of most of the scene.
     """
 
     row_id: str
@@ -215,14 +221,23 @@ class VectorRow:
     start_ms: int
     end_ms: int
     vector: Float32
+    view: int = 0
 
 
 class Scored(NamedTuple):
-    """A row with its score on the channel's own scale (cosine in [-1, 1], BM25 >= 0), best first, and its video."""
+    """A scene's row, the cosine of the best of its vectors, [-1, 1], its video, and which of its vectors that is."""
 
     row_id: str
     score: float
     video_id: str
+    view: int = 0
+
+
+class Nearness(NamedTuple):
+    """The cosine of the best of a scene's vectors, [-1, 1], and which of them that is."""
+
+    cosine: float
+    view: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +274,7 @@ class VectorIndex(Protocol):
         ...
 
     async def upsert(self, collection: str, rows: Sequence[VectorRow]) -> None:
-        """Write rows; the same row_id replaces."""
+        """Write rows; the same row_id and view replaces."""
         ...
 
     async def flush(self, collection: str) -> None:
@@ -269,21 +284,21 @@ class VectorIndex(Protocol):
     async def search(
         self, collection: str, tenant_id: str, vectors: Float32, *, limit: int, scope: Scope = EVERYWHERE
     ) -> Sequence[Sequence[Scored]]:
-        """Return, per query row of ``vectors`` (float32 (n, dim)), up to ``limit`` rows of the scope, best first."""
+        """Return, per query row of ``vectors`` (float32 (n, dim)), up to ``limit`` scenes of the scope, best first."""
         ...
 
     async def similarities(
         self, collection: str, tenant_id: str, vector: Float32, row_ids: Sequence[str]
-    ) -> Mapping[str, float]:
-        """Return the cosine of ``vector`` (dim,) to each known row of ``row_ids``."""
+    ) -> Mapping[str, Nearness]:
+        """Return how near each known scene of ``row_ids`` is to ``vector`` (dim,)."""
         ...
 
     async def vectors(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> Mapping[str, Float32]:
-        """Return the vector of each known row: float32 (dim,), L2-normalised."""
+        """Return the first vector of each known scene: float32 (dim,), L2-normalised."""
         ...
 
     async def delete(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> None:
-        """Remove rows; absent ids are no error."""
+        """Remove all vectors of scenes; absent ids are no error."""
         ...
 
     async def delete_video(self, collection: str, tenant_id: str, video_id: str) -> None:
@@ -291,7 +306,7 @@ class VectorIndex(Protocol):
         ...
 
     async def count(self, collection: str, tenant_id: str, video_id: str | None = None) -> int:
-        """Return how many rows a tenant (or one of its videos) has."""
+        """Return how many vectors a tenant (or one of its videos) has."""
         ...
 
 

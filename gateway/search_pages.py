@@ -20,13 +20,14 @@ from indexer.search.types import Cause, Channel, Degraded, MatchQuality, Ranked
 LIFE_S = 15 * 60
 """How long a list stays frozen. Source: ``heimdex.search.v1.SearchScenesResponse.next_page_token``."""
 
-_FORMAT = 3
+_FORMAT = 4
 _CHANNELS, _CAUSES, _QUALITIES = tuple(Channel), tuple(Cause), tuple(MatchQuality)  # places are part of the format
 _HEAD = struct.Struct(">BQII?BBBBBBIHHH")
 _LEVEL = 1  # the slower ones gain a few per cent
 _WEIGHT, _REVISION, _SHARE, _RAW = ">f4", ">u4", ">u2", ">f2"
 _STEPS = 0xFFFF  # of similarities and confidences in [0, 1]
 _MAX_RAW = 65_504.0  # the largest half-precision number
+_NO_VIEW = 0xFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ def pack(frozen: Frozen) -> bytes:
         _packed([revision for _, revision in scenes], _REVISION),
         bytes(_QUALITIES.index(ranked.match_quality) for ranked in rest),
         _shares([ranked.confidence for ranked in rest]),
+        bytes(_NO_VIEW if ranked.view is None else ranked.view for ranked in rest),
     ]
     # Column by column, which compresses better.
     parts.append(_shares(np.array([ranked.similarities for ranked in rest]).T))
@@ -135,6 +137,7 @@ def _rows(read: _Reader, channels: tuple[Channel, ...], scenes: tuple[str, ...],
     revisions = read.numbers(rows, _REVISION)
     qualities = [_QUALITIES[place] for place in read.take(rows)]
     confidences = read.shares(rows)
+    views = [None if view == _NO_VIEW else view for view in read.take(rows)]
     similarities = list(zip(*[read.shares(rows) for _ in channels], strict=True))
     weights = list(zip(*[read.numbers(rows, _WEIGHT) for _ in channels], strict=True))
     raw = list(zip(*[read.numbers(rows, _RAW) for _ in channels], strict=True))
@@ -148,6 +151,7 @@ def _rows(read: _Reader, channels: tuple[Channel, ...], scenes: tuple[str, ...],
             similarities=similarities[row],
             weights=weights[row],
             raw=raw[row],
+            view=views[row],
         )
         for row in range(rows)
     )

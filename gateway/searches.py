@@ -147,7 +147,8 @@ def _hit(hit: Hit, asked_for: Sought) -> pb.SceneHit:
     )
     scenes.put(hit.scene, message.scene)
     message.scene.ClearField("transcript")
-    for part in ranked.contributions:
+    parts = ranked.contributions
+    for part in parts:
         message.contributions.add(
             channel=channel(part.channel),
             similarity=part.similarity,
@@ -155,6 +156,10 @@ def _hit(hit: Hit, asked_for: Sought) -> pb.SceneHit:
             points=part.points,
             raw=part.raw,
         )
+    if ranked.view is not None and any(part.channel is Channel.VISION and part.points > 0 for part in parts):
+        # None of a scene that was indexed before views had times.
+        for offset in message.scene.view_offsets[ranked.view : ranked.view + 1]:
+            message.best_frame_offset.CopyFrom(offset)
     for run in hit.transcript:
         message.transcript.add(
             text=run.text,

@@ -1,4 +1,4 @@
-"""Recall: vectors of rows that were asked for -> their cosines again without asking Milvus, for a while.
+"""Recall: vectors of scenes that were asked for -> their cosines again without asking Milvus, for a while.
 
 Lexical hits want their cosine in every search, and one row costs Milvus Lite 0.07 ms: 100 of them as much as searching
 10,000. A row never changes, but it may be deleted, by others too: what was kept is forgotten after five minutes.
@@ -6,11 +6,12 @@ Lexical hits want their cosine in every search, and one row costs Milvus Lite 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
-from contracts.ports import Float32
+from contracts.ports import Float32, Nearness
 
 _KEPT_BYTES = 64 << 20
 _KEPT_S = 300.0
@@ -18,35 +19,61 @@ _KEPT_S = 300.0
 Row = tuple[str, str]
 """Tenant and row id."""
 
+Views = Mapping[int, Float32]
+"""Vectors of a scene, each of length 1, by ``VectorRow.view``."""
+
+
+def nearest(views: Mapping[int, float]) -> Nearness:
+    """Return the best of a scene's cosines, by view; of equals the first."""
+    view = max(sorted(views), key=views.__getitem__)
+    return Nearness(views[view], view)
+
+
+def _next(views: tuple[int, ...], cosines: Iterator[float]) -> Nearness:
+    """Return how near the next scene of ``cosines`` is."""
+    if views == (0,):  # nearly all look the same throughout, and there may be hundreds of them
+        return Nearness(next(cosines))
+    return nearest({view: next(cosines) for view in views})
+
 
 class Recall:
-    """Vectors of length 1 by collection, tenant and row id, the oldest going first."""
+    """Vectors of scenes by collection, tenant and row id, the oldest scene going first, with all of its vectors."""
 
     def __init__(self) -> None:
         self._kept: dict[str, _Kept] = {}
 
     def cosines(
         self, collection: str, tenant_id: str, row_ids: Iterable[str], vector: Float32, now_s: float
-    ) -> tuple[dict[str, float], list[str]]:
-        """Return the cosine of ``vector``, of length 1, to the rows that are kept; and those that are not."""
+    ) -> tuple[dict[str, Nearness], list[str]]:
+        """Return how near the scenes that are kept are to ``vector``, of length 1; and the rows that are not kept."""
         asked = dict.fromkeys(row_ids)
         kept = self._kept.get(collection)
         if kept is None:
             return {}, list(asked)
-        places = {row: place for row in asked if (place := kept.place(tenant_id, row, now_s)) is not None}
-        cosines = kept.vectors[list(places.values())] @ vector
-        return dict(zip(places, cosines.tolist(), strict=True)), [row for row in asked if row not in places]
+        there = {row: scene for row in asked if (scene := kept.scene(tenant_id, row, now_s)) is not None}
+        places = [place for scene in there.values() for place in scene.places]
+        cosines = iter((kept.vectors[places] @ vector).tolist())
+        found = {row: _next(scene.views, cosines) for row, scene in there.items()}
+        return found, [row for row in asked if row not in there]
 
-    def keep(self, collection: str, tenant_id: str, vectors: Mapping[str, Float32], now_s: float) -> None:
+    def keep(self, collection: str, tenant_id: str, scenes: Mapping[str, Views], now_s: float) -> None:
         """Keep what was found out."""
-        for row_id, vector in vectors.items():
+        for row_id, views in scenes.items():
             if collection not in self._kept:
-                self._kept[collection] = _Kept(len(vector))
-            self._kept[collection].put(tenant_id, row_id, vector, now_s)
+                self._kept[collection] = _Kept(len(next(iter(views.values()))))
+            self._kept[collection].put(tenant_id, row_id, views, now_s)
 
     def forget(self) -> None:
         """Forget everything: rows were written or deleted here."""
         self._kept.clear()
+
+
+class _Scene(NamedTuple):
+    """Since when a scene is kept, and where which of its vectors are."""
+
+    since_s: float
+    places: tuple[int, ...]
+    views: tuple[int, ...]
 
 
 class _Kept:
@@ -55,23 +82,34 @@ class _Kept:
     def __init__(self, dim: int) -> None:
         rows = _KEPT_BYTES // (4 * dim)
         self.vectors = np.empty((rows, dim), np.float32)  # pages of it that nobody has written take no memory
-        self._since_s = [0.0] * rows
-        self._rows: list[Row | None] = [None] * rows
-        self._places: dict[Row, int] = {}
+        self._owners: list[Row | None] = [None] * rows
+        self._scenes: dict[Row, _Scene] = {}
         self._next = 0
 
-    def place(self, tenant_id: str, row_id: str, now_s: float) -> int | None:
-        place = self._places.get((tenant_id, row_id))
-        return None if place is None or now_s - self._since_s[place] > _KEPT_S else place
+    def scene(self, tenant_id: str, row_id: str, now_s: float) -> _Scene | None:
+        scene = self._scenes.get((tenant_id, row_id))
+        return None if scene is None or now_s - scene.since_s > _KEPT_S else scene
 
-    def put(self, tenant_id: str, row_id: str, vector: Float32, now_s: float) -> None:
-        place = self._places.get((tenant_id, row_id))
-        if place is None:
-            place, self._next = self._next, (self._next + 1) % len(self._rows)
-            gone = self._rows[place]
-            if gone is not None:
-                del self._places[gone]
-            self._rows[place] = (tenant_id, row_id)
-            self._places[tenant_id, row_id] = place
-        self.vectors[place] = vector
-        self._since_s[place] = now_s
+    def put(self, tenant_id: str, row_id: str, views: Views, now_s: float) -> None:
+        row, numbers = (tenant_id, row_id), tuple(views)
+        before = self._scenes.get(row)
+        if before is not None and before.views == numbers:
+            places = before.places
+        else:
+            self._drop(row)
+            places = tuple(self._taken(row) for _ in numbers)
+        self._scenes[row] = _Scene(now_s, places, numbers)
+        self.vectors[list(places)] = list(views.values())
+
+    def _taken(self, row: Row) -> int:
+        """Return the next place, now the row's."""
+        place, self._next = self._next, (self._next + 1) % len(self._owners)
+        self._drop(self._owners[place])
+        self._owners[place] = row
+        return place
+
+    def _drop(self, row: Row | None) -> None:
+        """Let a scene go with all of its vectors: the best of some of them might not be its best."""
+        if row is not None and row in self._scenes:
+            for place in self._scenes.pop(row).places:
+                self._owners[place] = None

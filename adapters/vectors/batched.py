@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from adapters.batcher import Batcher
-from contracts.ports import EVERYWHERE, Float32, Scope, Scored, VectorIndex, VectorRow
+from contracts.ports import EVERYWHERE, Float32, Nearness, Scope, Scored, VectorIndex, VectorRow
 
 _MAX_BATCH = 64
 """Source: of 1, 16 and 64 queries a call, 64 costs Milvus Lite least a query; the scan of the scope is paid once."""
@@ -64,7 +64,7 @@ class BatchedVectors:
 
     async def similarities(
         self, collection: str, tenant_id: str, vector: Float32, row_ids: Sequence[str]
-    ) -> Mapping[str, float]:
+    ) -> Mapping[str, Nearness]:
         """See ``VectorIndex``."""
         return await self._inner.similarities(collection, tenant_id, vector, row_ids)
 

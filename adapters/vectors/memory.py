@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from contracts.errors import DependencyUnavailable, PreconditionFailed
-from contracts.ports import EVERYWHERE, Float32, Scope, Scored, VectorRow
+from contracts.ids import view_id
+from contracts.ports import EVERYWHERE, Float32, Nearness, Scope, Scored, VectorRow
 
 
 @dataclass(frozen=True, slots=True)
 class _Collection:
     dim: int
-    rows: dict[str, VectorRow] = field(default_factory=dict)
+    rows: dict[str, VectorRow] = field(default_factory=dict)  # by view
 
 
 class MemoryVectors:
@@ -33,7 +34,7 @@ class MemoryVectors:
         """Write rows. Raises DependencyUnavailable (transient) when nobody has made the collection."""
         if collection not in self._collections:
             raise DependencyUnavailable("memory", f"collection {collection} is not there")
-        self._collections[collection].rows.update({row.row_id: row for row in rows})
+        self._collections[collection].rows.update({view_id(row.row_id, row.view): row for row in rows})
 
     async def flush(self, collection: str) -> None:
         """Do nothing: what is written is searchable."""
@@ -41,26 +42,26 @@ class MemoryVectors:
     async def search(
         self, collection: str, tenant_id: str, vectors: Float32, *, limit: int, scope: Scope = EVERYWHERE
     ) -> Sequence[Sequence[Scored]]:
-        """Return the nearest rows of each query."""
+        """Return the nearest scenes of each query."""
         rows = [row for row in self._of(collection, tenant_id) if scope.holds(row.video_id, row.start_ms)]
         return [_nearest(vector, rows)[:limit] for vector in vectors]
 
     async def similarities(
         self, collection: str, tenant_id: str, vector: Float32, row_ids: Sequence[str]
-    ) -> Mapping[str, float]:
-        """Return the cosine to each known row."""
+    ) -> Mapping[str, Nearness]:
+        """Return how near each known scene is."""
         wanted = frozenset(row_ids)
         rows = [row for row in self._of(collection, tenant_id) if row.row_id in wanted]
-        return {scored.row_id: scored.score for scored in _nearest(vector, rows)}
+        return {scored.row_id: Nearness(scored.score, scored.view) for scored in _nearest(vector, rows)}
 
     async def vectors(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> Mapping[str, Float32]:
-        """Return the vector of each known row."""
+        """Return the first vector of each known scene."""
         wanted = frozenset(row_ids)
         rows = [row for row in self._of(collection, tenant_id) if row.row_id in wanted]
-        return {row.row_id: row.vector / np.linalg.norm(row.vector) for row in rows}
+        return {row.row_id: row.vector / np.linalg.norm(row.vector) for row in rows if row.view == 0}
 
     async def delete(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> None:
-        """Remove rows of the tenant."""
+        """Remove all vectors of scenes of the tenant."""
         wanted = frozenset(row_ids)
         self._remove(collection, [row for row in self._of(collection, tenant_id) if row.row_id in wanted])
 
@@ -69,7 +70,7 @@ class MemoryVectors:
         self._remove(collection, [row for row in self._of(collection, tenant_id) if row.video_id == video_id])
 
     async def count(self, collection: str, tenant_id: str, video_id: str | None = None) -> int:
-        """Return how many rows there are."""
+        """Return how many vectors there are."""
         return sum(video_id in {None, row.video_id} for row in self._of(collection, tenant_id))
 
     def _of(self, collection: str, tenant_id: str) -> Iterator[VectorRow]:
@@ -78,14 +79,19 @@ class MemoryVectors:
 
     def _remove(self, collection: str, rows: Sequence[VectorRow]) -> None:
         for row in rows:
-            del self._collections[collection].rows[row.row_id]
+            del self._collections[collection].rows[view_id(row.row_id, row.view)]
 
 
 def _nearest(vector: Float32, rows: Sequence[VectorRow]) -> list[Scored]:
-    """Return the cosine of every row, best first."""
+    """Return the cosine of every scene, best first."""
     if not rows:
         return []
     matrix = np.stack([row.vector for row in rows])
     cosines = matrix @ vector / (np.linalg.norm(matrix, axis=1) * np.linalg.norm(vector))
-    scored = [Scored(row.row_id, float(cosine), row.video_id) for row, cosine in zip(rows, cosines, strict=True)]
-    return sorted(scored, key=lambda item: (-item.score, item.row_id))
+    scored = [
+        Scored(row.row_id, float(cosine), row.video_id, row.view) for row, cosine in zip(rows, cosines, strict=True)
+    ]
+    best: dict[str, Scored] = {}
+    for one in sorted(scored, key=lambda item: (-item.score, item.row_id, item.view)):
+        best.setdefault(one.row_id, one)
+    return list(best.values())

@@ -14,7 +14,7 @@ from contracts import codec, facts, flow, ids
 from contracts.catalog import SceneRow
 from contracts.endings import stage_event
 from contracts.errors import BadArtifact
-from contracts.ports import Float32, Record, TextRow, VectorRow
+from contracts.ports import MAX_VIEWS, Float32, Record, TextRow, VectorRow
 from heimdex.common.v1 import common_pb2
 from heimdex.events.v1 import artifact_pb2, context_pb2, events_pb2, manifest_pb2
 from heimdex.scene.v1 import scene_pb2
@@ -30,7 +30,7 @@ class Rows:
 
     Attributes:
         text_vectors: scenes in which something is said, when the text encoder ran.
-        vision_vectors: scenes of which there are pictures, when the vision encoder ran.
+        vision_vectors: views of scenes of which there are pictures, when the vision encoder ran; a scene's in order.
         text: every scene.
         scenes: every scene.
         language: BCP-47; empty when nothing was said.
@@ -58,7 +58,8 @@ def rows(sidecar: artifact_pb2.Sidecar, *, tenant_id: str, video_id: str, revisi
         revision: the one committed: a sidecar may be shared by several revisions.
         file_name: base name of the uploaded file, NFC; the catalogue alone knows it.
 
-    Raises: BadArtifact (permanent): scenes without id, the same scene twice, or vectors that are none.
+    Raises: BadArtifact (permanent): scenes without id, the same scene twice, vectors that are none, or views without
+        their times.
     """
     scenes, text, text_vectors, vision_vectors = [], [], [], []
     for record in sidecar.scenes:
@@ -68,8 +69,13 @@ def rows(sidecar: artifact_pb2.Sidecar, *, tenant_id: str, video_id: str, revisi
         row = _scene_row(scene, tenant_id)
         scenes.append(row)
         text.append(text_row(scene, row))
-        text_vectors += _vector_rows(row, record.text_vector)
-        vision_vectors += _vector_rows(row, record.vision_vector)
+        text_vectors += _vector_rows(row, [record.text_vector])
+        if not len(scene.view_offsets) == len(record.vision_vectors) <= MAX_VIEWS:
+            raise BadArtifact(
+                f"a scene of {video_id} has {len(record.vision_vectors)} views, {len(scene.view_offsets)} with a time"
+            )
+        # Sidecars outlive versions: an older one has the mean of all frames instead.
+        vision_vectors += _vector_rows(row, record.vision_vectors or [record.vision_vector])
     _check(scenes, text_vectors, vision_vectors)
     return Rows(tuple(text_vectors), tuple(vision_vectors), tuple(text), tuple(scenes), sidecar.language)
 
@@ -149,27 +155,35 @@ def _scene_row(scene: scene_pb2.Scene, tenant_id: str) -> SceneRow:
     )
 
 
-def _vector_rows(row: SceneRow, packed: bytes) -> list[VectorRow]:
-    """Return one row, or none where there is nothing to find the scene by: no vector, or one without direction."""
+def _vector_rows(row: SceneRow, packed: Iterable[bytes]) -> list[VectorRow]:
+    """Return a row a view; none for one by which there is nothing to find: no vector, or one without direction."""
+    vectors = enumerate(_vector(row, body) for body in packed)
+    return [
+        VectorRow(
+            row_id=ids.row_id(row.scene_id, row.revision),
+            tenant_id=row.tenant_id,
+            video_id=row.video_id,
+            scene_id=row.scene_id,
+            revision=row.revision,
+            start_ms=row.start_ms,
+            end_ms=row.end_ms,
+            vector=vector,
+            view=view,
+        )
+        for view, vector in vectors
+        if vector.any()
+    ]
+
+
+def _vector(row: SceneRow, packed: bytes) -> Float32:
+    """Return a vector of length 1 or 0."""
     if len(packed) % 4:
         raise BadArtifact(f"a vector of {row.video_id} is not float32")
     vector: Float32 = np.frombuffer(packed, "<f4").astype(np.float32)
     length = float(np.linalg.norm(vector))
-    if length == 0:
-        return []
-    if not abs(length - 1.0) < _MAX_NORM_ERROR:  # also for what is no number
+    if length != 0 and not abs(length - 1.0) < _MAX_NORM_ERROR:  # also for what is no number
         raise BadArtifact(f"a vector of {row.video_id} is not L2-normalised")
-    made = VectorRow(
-        row_id=ids.row_id(row.scene_id, row.revision),
-        tenant_id=row.tenant_id,
-        video_id=row.video_id,
-        scene_id=row.scene_id,
-        revision=row.revision,
-        start_ms=row.start_ms,
-        end_ms=row.end_ms,
-        vector=vector,
-    )
-    return [made]
+    return vector
 
 
 def _check(scenes: Sequence[SceneRow], *spaces: Sequence[VectorRow]) -> None:

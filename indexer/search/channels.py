@@ -209,7 +209,13 @@ class Channels:
         found = await self._vectors[channel].similarities(
             _collection(channel, question.generation), question.tenant_id, _vector(channel, vectors), missing
         )
-        return replace(answer, raw={**answer.raw, **found}, exact=True, unlisted=frozenset(found))
+        return replace(
+            answer,
+            raw={**answer.raw, **{row: near.cosine for row, near in found.items()}},
+            views={**answer.views, **{row: near.view for row, near in found.items()}},
+            exact=True,
+            unlisted=frozenset(found),
+        )
 
     async def backfill_within(
         self, channel: Channel, answer: Answer, question: Question, vectors: QueryVectors, rows: frozenset[str],
@@ -268,6 +274,7 @@ class Channels:
             exact=not cut,
             cut=cut,
             videos={scored.row_id: scored.video_id for scored in lists[0]},
+            views={scored.row_id: scored.view for scored in lists[0]},
         )
 
     def _rows(self, question: Question, usual: int) -> int:

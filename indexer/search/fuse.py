@@ -47,6 +47,7 @@ class Answer:
         unlisted: rows of ``raw`` that the channel's own list did not reach and that were measured apart.
         cut: whether the list ended at its limit, so that the channel may know of more.
         having: of tags only: rows with every tag that must be there.
+        views: of vectors only: row id -> which of the scene's vectors ``raw`` is of.
     """
 
     channel: Channel
@@ -58,6 +59,7 @@ class Answer:
     unlisted: frozenset[str] = frozenset()
     cut: bool = False
     having: frozenset[str] = frozenset()
+    views: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,9 @@ def fuse(
     listed = _listed(order, rows, videos, listing)
     best = np.array(listed[:limit], np.intp)
     own = [_by_row(columns, tuple(answers), best) for columns in (similar, weights, raw)]
-    ranked = zip(best.tolist(), scores[best].tolist(), sure[best].tolist(), *own, strict=True)
+    views = answers[Channel.VISION].views if Channel.VISION in answers else {}
+    seen = [views.get(rows[row]) for row in best.tolist()]
+    ranked = zip(best.tolist(), scores[best].tolist(), sure[best].tolist(), *own, seen, strict=True)
     return len(listed), tuple(
         Ranked(rows[row], score, certain, quality_of_hit(ranking, certain), tuple(answers), *measures)
         for row, score, certain, *measures in ranked

@@ -203,6 +203,8 @@ class Ranked(NamedTuple):
         score: [0, 1.3], not comparable across queries; the sum of the contributions' points.
         confidence: [0, 1], absolute.
         channels: that answered; ``similarities``, ``weights`` and ``raw`` are theirs, in this order.
+        view: which of the scene's views looks most like what is looked for, by its place in ``Scene.view_offsets``;
+            None where vision has not seen it.
     """
 
     row_id: str
@@ -213,6 +215,7 @@ class Ranked(NamedTuple):
     similarities: tuple[float, ...]
     weights: tuple[float, ...]
     raw: tuple[float, ...]
+    view: int | None = None
 
     @property
     def contributions(self) -> tuple[Contribution, ...]:

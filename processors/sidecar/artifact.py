@@ -43,7 +43,7 @@ def encode(
                 artifact_pb2.SceneRecord(
                     scene=_scene(video_id, record, stages),
                     text_vector=b"" if record.text_vector is None else pack(record.text_vector),
-                    vision_vector=b"" if record.vision_vector is None else pack(record.vision_vector),
+                    vision_vectors=[pack(view.vector) for view in record.views],
                 )
                 for record in records
             ],
@@ -65,6 +65,7 @@ def _scene(video_id: str, record: SceneRecord, degraded: Sequence[common_pb2.Sta
         keyframe=_keyframe(record.keyframe) if record.keyframe else None,
         face_frame_count=record.face_frame_count,
         degraded_stages=degraded,
+        view_offsets=[_duration(view.at_ms) for view in record.views],
     )
 
 

@@ -13,7 +13,7 @@ from contracts.ports import Float32, Tag
 from processors.affect.stage import Affect
 from processors.asr.stage import SpokenUtterance
 from processors.embeddings.stage import SceneVector
-from processors.vision.stage import Sight
+from processors.vision.stage import Sight, View
 
 
 class Kind(Enum):
@@ -61,7 +61,12 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class SceneRecord:
-    """Everything known of one scene; vectors are float32 (dim,), L2-normalised, None where there is none."""
+    """Everything known of one scene.
+
+    Attributes:
+        text_vector: float32 (dim,), L2-normalised; None where nothing is said.
+        views: what it looks like, that of most frames first.
+    """
 
     scene_id: str
     span: Span
@@ -70,7 +75,7 @@ class SceneRecord:
     keyframe: Keyframe | None
     face_frame_count: int
     text_vector: Float32 | None
-    vision_vector: Float32 | None
+    views: tuple[View, ...]
 
 
 def join(video_id: str, spans: Sequence[Span], found: Findings) -> tuple[SceneRecord, ...]:
@@ -96,7 +101,7 @@ def join(video_id: str, spans: Sequence[Span], found: Findings) -> tuple[SceneRe
             keyframe=found.keyframes.get(span.index),
             face_frame_count=found.face_frames.get(span.index, 0),
             text_vector=text.get(span.index),
-            vision_vector=sights[span.index].vector if span.index in sights else None,
+            views=sights[span.index].views if span.index in sights else (),
         )
         for span in spans
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from heimdex.events.v1 import artifact_pb2
 from heimdex.scene.v1 import scene_pb2
 from processors.messages import from_tag, pack, parse, serialise, to_tag, unpack
-from processors.vision.stage import Sight
+from processors.vision.stage import Sight, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ def encode(seen: Seen) -> bytes:
             scenes=[
                 artifact_pb2.SceneSight(
                     index=sight.index,
-                    vector=pack(sight.vector),
+                    views=[artifact_pb2.SceneView(vector=pack(view.vector), at_ms=view.at_ms) for view in sight.views],
                     tags=[to_tag(tag, scene_pb2.TAG_KIND_VISION) for tag in sight.tags],
                 )
                 for sight in seen.sights
@@ -41,7 +41,11 @@ def decode(body: bytes) -> Seen:
     """Return what an artifact says. Raises: BadArtifact (permanent)."""
     found = parse(artifact_pb2.VisionVectors, body)
     sights = tuple(
-        Sight(scene.index, unpack(scene.vector, found.dim), tuple(from_tag(tag) for tag in scene.tags))
+        Sight(
+            scene.index,
+            tuple(View(unpack(view.vector, found.dim), view.at_ms) for view in scene.views),
+            tuple(from_tag(tag) for tag in scene.tags),
+        )
         for scene in found.scenes
     )
     return Seen(found.model_version, found.dim, sights)

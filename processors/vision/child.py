@@ -20,5 +20,5 @@ def perform(job: Job, progress: Progress) -> Result:
     sights = see(shown, encoder, progress=progress)
     return Result(
         artifact=artifact.encode(artifact.Seen(encoder.version, encoder.dim, sights)),
-        counts={"vectors": len(sights), "tags": sum(len(sight.tags) for sight in sights)},
+        counts={"vectors": sum(len(sight.views) for sight in sights), "tags": sum(len(sight.tags) for sight in sights)},
     )

@@ -162,9 +162,10 @@ def _record(video_id: str, index: int, number: int, vector: Float32, centred: Fl
         keyframe=scene_pb2.Keyframe(
             offset=_duration(start_ms + SCENE_MS // 2), object_key="none", width_px=640, height_px=360
         ),
+        view_offsets=[_duration(start_ms + SCENE_MS // 2)],
     )
     return artifact_pb2.SceneRecord(
-        scene=scene, text_vector=_packed(vector), vision_vector=_packed(image_vector(seen, centred))
+        scene=scene, text_vector=_packed(vector), vision_vectors=[_packed(image_vector(seen, centred))]
     )
 
 

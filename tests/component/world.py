@@ -265,9 +265,18 @@ def unit(*values: float) -> bytes:
 
 
 def sidecar(
-    video_id: str, cuts_ms: Sequence[int], *, said: Mapping[int, str] | None = None, models: tuple[str, str] = ("", "")
+    video_id: str,
+    cuts_ms: Sequence[int],
+    *,
+    said: Mapping[int, str] | None = None,
+    models: tuple[str, str] = ("", ""),
+    views: Mapping[int, Sequence[tuple[int, bytes]]] | None = None,
 ) -> artifact_pb2.Sidecar:
-    """Return everything known of the scenes between ``cuts_ms``: ``said`` by scene, and a picture of each."""
+    """Return everything known of the scenes between ``cuts_ms``: ``said`` by scene, and a picture of each.
+
+    Args:
+        views: by scene, when it looks otherwise too, and how.
+    """
     said = {} if said is None else said
     text_model, vision_model = models
     made = artifact_pb2.Sidecar(
@@ -286,7 +295,9 @@ def sidecar(
                 start_offset=_duration(start_ms), end_offset=_duration(end_ms), text=said[index], confidence=0.9
             )
         text_vector = unit(1, index, 0, 0) if index in said else b""
-        made.scenes.add(scene=scene, text_vector=text_vector, vision_vector=unit(index, 1, 0))
+        seen = [(start_ms, unit(index, 1, 0)), *(views or {}).get(index, ())]
+        scene.view_offsets.extend(_duration(at_ms) for at_ms, _ in seen)
+        made.scenes.add(scene=scene, text_vector=text_vector, vision_vectors=[vector for _, vector in seen])
     return made
 
 

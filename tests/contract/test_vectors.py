@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from adapters.vectors.batched import BatchedVectors
 from adapters.vectors.memory import MemoryVectors
 from contracts.errors import DependencyUnavailable, PreconditionFailed
 from contracts.ids import row_id
-from contracts.ports import EVERYWHERE, Float32, Scope, VectorIndex, VectorRow
+from contracts.ports import EVERYWHERE, MAX_VIEWS, Float32, Scope, VectorIndex, VectorRow
 from tests.milvus import milvus
 
 DIM = 16
@@ -39,6 +40,10 @@ class Space:
     async def found(self, tenant_id: str, vector: Float32, *, limit: int = 10, scope: Scope = EVERYWHERE) -> list[str]:
         (hits,) = await self.index.search(self.name, tenant_id, vector[None, :], limit=limit, scope=scope)
         return [hit.row_id for hit in hits]
+
+    async def cosines(self, tenant_id: str, vector: Float32, rows: list[str]) -> dict[str, float]:
+        near = await self.index.similarities(self.name, tenant_id, vector, rows)
+        return {row: found.cosine for row, found in near.items()}
 
 
 @pytest.fixture(params=[MEMORY, BATCHED, MILVUS])
@@ -70,6 +75,11 @@ def row(
     return VectorRow(row_id(scene, revision), tenant, video, scene, revision, start_ms, start_ms + 1000, vector)
 
 
+def views(scene: str, *vectors: Float32, **fields: Any) -> list[VectorRow]:
+    """Return what a scene looks like, in order."""
+    return [replace(row(scene, vector, **fields), view=view) for view, vector in enumerate(vectors)]
+
+
 async def test_nearest_first_with_their_cosines(space: Space) -> None:
     await space.fill(row("far", toward(0, 1)), row("near", toward(1)), row("between", toward(1, 1)))
     (hits,) = await space.index.search(space.name, "acme", toward(1)[None, :], limit=10)
@@ -88,9 +98,7 @@ async def test_every_row_tells_its_video(space: Space) -> None:
 
 async def test_opposite_vectors_have_minus_one(space: Space) -> None:
     await space.fill(row("opposite", toward(-1)))
-    assert await space.index.similarities(space.name, "acme", toward(1), ["opposite:1"]) == pytest.approx(
-        {"opposite:1": -1.0}, abs=1e-5
-    )
+    assert await space.cosines("acme", toward(1), ["opposite:1"]) == pytest.approx({"opposite:1": -1.0}, abs=1e-5)
 
 
 async def test_no_more_than_the_limit(space: Space) -> None:
@@ -120,7 +128,7 @@ async def test_a_tenant_sees_its_own_rows_only(space: Space) -> None:
     assert await space.found("acme", toward(1), limit=50) == ["mine:1"]
     assert await space.found("nobody", toward(1), limit=50) == []
     theirs = [f"theirs{n}:1" for n in range(40)]
-    assert await space.index.similarities(space.name, "acme", toward(1), theirs) == {}
+    assert await space.cosines("acme", toward(1), theirs) == {}
     await space.index.delete(space.name, "acme", theirs)
     await space.index.delete_video(space.name, "nobody", "vid_1")
     assert await space.index.count(space.name, "other-7") == 1
@@ -191,9 +199,9 @@ async def test_revisions_are_rows_of_their_own(space: Space) -> None:
 
 async def test_similarities_of_known_rows(space: Space) -> None:
     await space.fill(row("near", toward(1)), row("far", toward(0, 1)), row("unasked", toward(1)))
-    known = await space.index.similarities(space.name, "acme", toward(1), ["near:1", "far:1", "unknown:1"])
+    known = await space.cosines("acme", toward(1), ["near:1", "far:1", "unknown:1"])
     assert known == pytest.approx({"near:1": 1.0, "far:1": 0.0}, abs=1e-5)
-    assert await space.index.similarities(space.name, "acme", toward(1), []) == {}
+    assert await space.cosines("acme", toward(1), []) == {}
 
 
 async def test_vectors_of_known_rows_have_length_one(space: Space) -> None:
@@ -220,7 +228,7 @@ async def test_deleted_rows_are_gone_at_once(space: Space) -> None:
     await space.fill(row("gone", toward(1)), row("kept", toward(1)))
     await space.index.delete(space.name, "acme", ["gone:1", "never:1"])
     assert await space.found("acme", toward(1)) == ["kept:1"]
-    assert await space.index.similarities(space.name, "acme", toward(1), ["gone:1"]) == {}
+    assert await space.cosines("acme", toward(1), ["gone:1"]) == {}
     assert await space.index.count(space.name, "acme") == 1
 
 
@@ -245,14 +253,12 @@ async def test_a_deleted_row_may_come_back(space: Space) -> None:
     await space.fill(row("scene", toward(1)))
     await space.index.delete(space.name, "acme", ["scene:1"])
     await space.fill(row("scene", toward(0, 1)))
-    assert await space.index.similarities(space.name, "acme", toward(0, 1), ["scene:1"]) == pytest.approx(
-        {"scene:1": 1.0}
-    )
+    assert await space.cosines("acme", toward(0, 1), ["scene:1"]) == pytest.approx({"scene:1": 1.0})
 
 
 async def test_what_nobody_has_made_is_empty(space: Space) -> None:
     assert list(await space.index.search(space.name, "acme", np.stack([toward(1)] * 2), limit=3)) == [[], []]
-    assert await space.index.similarities(space.name, "acme", toward(1), ["scene:1"]) == {}
+    assert await space.cosines("acme", toward(1), ["scene:1"]) == {}
     assert await space.index.vectors(space.name, "acme", ["scene:1"]) == {}
     assert await space.index.count(space.name, "acme") == 0
     assert await space.index.count(space.name, "acme", "vid_1") == 0
@@ -296,9 +302,7 @@ async def test_ids_are_only_ids(space: Space, name: str) -> None:
     await space.fill(row(name, toward(1), video=name), row("other", toward(1), tenant="other", video="vid_2"))
     assert await space.found("acme", toward(1), scope=Scope((name,))) == [f"{name}:1"]
     assert await space.found("acme", toward(1), scope=Scope((f'{name}" or tenant_id == "other',))) == []
-    assert await space.index.similarities(space.name, "acme", toward(1), [f"{name}:1"]) == pytest.approx(
-        {f"{name}:1": 1.0}
-    )
+    assert await space.cosines("acme", toward(1), [f"{name}:1"]) == pytest.approx({f"{name}:1": 1.0})
     await space.index.delete_video(space.name, "acme", f'{name}" or tenant_id == "other')
     assert await space.index.count(space.name, "other") == 1
     await space.index.delete(space.name, "acme", [f"{name}:1"])
@@ -309,3 +313,80 @@ async def test_rows_of_several_tenants_in_one_call(space: Space) -> None:
     one = row("scene", toward(1))
     await space.fill(*(replace(one, row_id=f"scene{n}:1", tenant_id=f"tenant-{n}") for n in range(5)))
     assert [await space.found(f"tenant-{n}", toward(1)) for n in range(5)] == [[f"scene{n}:1"] for n in range(5)]
+
+
+# -------------------------------------------------------------------------------------------- several views a scene
+
+
+async def test_a_scene_is_found_once_by_the_best_of_its_views(space: Space) -> None:
+    one, other, third = toward(1), toward(0, 1), toward(0, 0, 1)
+    await space.fill(*views("changing", one, other, third, video="vid_9"), row("still", toward(1, 1)))
+    lists = await space.index.search(space.name, "acme", np.stack([one, other, third]), limit=10)
+    assert [[(hit.row_id, hit.view, hit.video_id) for hit in hits] for hits in lists] == [
+        [("changing:1", 0, "vid_9"), ("still:1", 0, "vid_1")],
+        [("changing:1", 1, "vid_9"), ("still:1", 0, "vid_1")],
+        [("changing:1", 2, "vid_9"), ("still:1", 0, "vid_1")],
+    ]
+    assert [hits[0].score for hits in lists] == pytest.approx([1.0, 1.0, 1.0], abs=1e-5)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 20])
+async def test_views_of_one_scene_take_no_other_scene_s_place(space: Space, limit: int) -> None:
+    seen = [views(f"scene{n:02d}", *(toward(1, n / 9, k / 9) for k in range(MAX_VIEWS))) for n in range(12)]
+    await space.fill(*(view for scene in seen for view in scene))
+    nearest = [f"scene{n:02d}:1" for n in range(12)][:limit]
+    assert await space.found("acme", toward(1), limit=limit) == nearest
+    far = [*views("far", toward(0, 0, 0, 1)), *views("farther", toward(0, 0, 0, 1, 1))]
+    await space.fill(*far)
+    both = await space.index.search(space.name, "acme", np.stack([toward(0, 0, 0, 1), toward(1)]), limit=min(limit, 2))
+    assert [hit.row_id for hit in both[0]] == ["far:1", "farther:1"][:limit], "one list may be full and another not"
+    assert [hit.row_id for hit in both[1]] == nearest[:2]
+
+
+async def test_concurrent_callers_get_scenes_of_their_own_views(space: Space) -> None:
+    eye = np.eye(DIM, dtype=np.float32)
+    await space.fill(*(view for n in range(5) for view in views(f"scene{n}", *eye[3 * n : 3 * n + 3])))
+    lists = await asyncio.gather(
+        *(space.index.search(space.name, "acme", vector[None, :], limit=2) for vector in eye[:15])
+    )
+    assert [(hits[0].row_id, hits[0].view) for (hits,) in lists] == [(f"scene{n // 3}:1", n % 3) for n in range(15)]
+
+
+async def test_a_scene_is_as_near_as_the_best_of_its_views_also_when_asked_again(space: Space) -> None:
+    await space.fill(*views("changing", toward(1), toward(0, 1), toward(0, 0, 1)), row("still", toward(1, 1)))
+    for _ in range(2):
+        for view, vector in enumerate((toward(1), toward(0, 1), toward(0, 0, 1))):
+            near = await space.index.similarities(space.name, "acme", vector, ["changing:1", "still:1"])
+            assert near["changing:1"] == pytest.approx((1.0, view), abs=1e-5)
+            assert near["still:1"].view == 0
+    known = await space.index.vectors(space.name, "acme", ["changing:1"])
+    assert known["changing:1"] == pytest.approx(toward(1), abs=1e-6), "the first is that of most of the scene"
+
+
+async def test_a_scene_goes_with_all_of_its_views(space: Space) -> None:
+    await space.fill(*views("gone", toward(1), toward(0, 1), toward(0, 0, 1)))
+    await space.fill(*views("gone", toward(1), toward(0, 1), toward(0, 0, 1), revision=2))
+    await space.fill(*views("theirs", toward(1), toward(0, 1), tenant="other"))
+    await space.index.delete(space.name, "acme", ["gone:1", "theirs:1"])
+    assert await space.index.count(space.name, "acme") == 3
+    assert await space.index.count(space.name, "other") == 2
+    assert await space.found("acme", toward(0, 1)) == ["gone:2"]
+    assert await space.index.similarities(space.name, "acme", toward(0, 1), ["gone:1"]) == {}
+    await space.index.delete_video(space.name, "acme", "vid_1")
+    assert await space.index.count(space.name, "acme") == 0
+
+
+async def test_a_view_written_again_replaces_itself_alone(space: Space) -> None:
+    await space.fill(*views("scene", toward(1), toward(0, 1)))
+    await space.fill(*views("scene", toward(1), toward(0, 0, 1)))
+    assert await space.index.count(space.name, "acme") == 2
+    assert await space.cosines("acme", toward(0, 0, 1), ["scene:1"]) == pytest.approx({"scene:1": 1.0}, abs=1e-5)
+
+
+async def test_more_scenes_of_several_views_than_one_call_takes(space: Space) -> None:
+    scenes = [views(f"scene{n}", toward(1, n), toward(0, 0, 1, n)) for n in range(501)]
+    await space.fill(*(view for scene in scenes for view in scene))
+    rows = [scene[0].row_id for scene in scenes]
+    assert len(await space.index.similarities(space.name, "acme", toward(1), rows)) == 501
+    await space.index.delete(space.name, "acme", rows)
+    assert await space.index.count(space.name, "acme") == 0

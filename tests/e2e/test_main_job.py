@@ -80,8 +80,10 @@ def test_meaning_across_languages(library: Library) -> None:
 
 
 def test_visual_query(library: Library) -> None:
-    assert library.first("고양이").scene.scene_id == library.scene_at(7)
-    assert library.first("커피").scene.scene_id == library.scene_at(12)
+    for query, second in (("고양이", 7), ("커피", 12)):
+        hit = library.first(query)
+        assert hit.scene.scene_id == library.scene_at(second)
+        assert hit.best_frame_offset in hit.scene.view_offsets
 
 
 def test_person(library: Library) -> None:

@@ -83,6 +83,8 @@ async def library(door: Door) -> str:
 
 async def test_search_as_json_is_what_programs_read(door: Door, run: Run) -> None:
     video_id = await library(door)
+    best = door.stores.text.hits[0].row_id
+    door.stores.vision.cosines, door.stores.vision.views = {best: 0.9}, {best: 1}
     ended = await run("search", "고양이", "--json")
     assert ended.code == 0, ended.err
     *hits, summary = ended.json
@@ -90,6 +92,7 @@ async def test_search_as_json_is_what_programs_read(door: Door, run: Run) -> Non
     assert [hit["rank"] for hit in hits] == [1, 2]
     assert {hit["video_id"] for hit in hits} == {video_id}
     assert (hits[0]["start_s"], hits[0]["end_s"], hits[0]["transcript"]) == (0.0, 1.0, "고양이가 잔다")
+    assert [hit["frame_s"] for hit in hits] == [0.1, None], "the other is not found by what is seen"
     assert sum(hits[0]["contributions"].values()) == pytest.approx(hits[0]["score"], abs=1e-5)  # type: ignore[attr-defined]
     assert (summary["type"], summary["total_hits"], summary["match_quality"]) == ("summary", 2, "SUPPORTED")
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from contracts import codec, facts, ids
@@ -16,6 +17,7 @@ from contracts.errors import BadArtifact, DependencyUnavailable, Erased, Interna
 from contracts.ports import Record
 from heimdex.common.v1 import common_pb2
 from heimdex.events.v1 import events_pb2
+from heimdex.scene.v1 import scene_pb2
 from indexer.commit.handler import CommitHandler
 from indexer.schema.schema import generation
 from tests.component.faults import Around, Died, Failing, Noted, die
@@ -29,6 +31,7 @@ from tests.component.world import (
     World,
     sidecar,
     text_rows,
+    unit,
     vector_rows,
     world,
 )
@@ -73,6 +76,14 @@ async def ready(w: World, name: str = "one", cuts_ms: tuple[int, ...] = CUTS_MS)
     ingest = await w.ingest(name)
     await w.end(ingest, "sidecar", sidecar(ingest.video_id, cuts_ms, said=SAID))
     await w.outbox()
+    return ingest
+
+
+async def changing(w: World) -> Ingest:
+    """Return a video whose second scene looks three ways, its sidecar there."""
+    ingest = await w.ingest("changing")
+    views = {1: [(1100, unit(0, 0, 1)), (1200, unit(-1, 0, 0))]}
+    await w.end(ingest, "sidecar", sidecar(ingest.video_id, CUTS_MS, said=SAID, views=views))
     return ingest
 
 
@@ -151,6 +162,26 @@ async def test_many_rows_go_in_batches(w: World) -> None:
     await handler(w, {"vision_vectors": counted}).run(await w.delivery(v, "commit"))
     assert counted.calls == 3
     assert len(vector_rows(w.vision_vectors)[FIRST.vision_collection]) == 1202
+
+
+async def test_every_view_of_a_scene_is_in_milvus_and_the_scene_once_everywhere_else(w: World) -> None:
+    v = await changing(w)
+    await handler(w).run(await w.delivery(v, "commit"))
+    rows = row_ids(v.video_id, 1)
+    assert stored(w) == {
+        FIRST.text_collection: {rows[0], rows[2]},
+        FIRST.vision_collection: {*rows, f"{rows[1]}#1", f"{rows[1]}#2"},
+        FIRST.text_index: set(rows),
+    }
+    query = np.frombuffer(unit(0, 0, 1), np.float32)[None, :]
+    (found,) = await w.vision_vectors.search(FIRST.vision_collection, TENANT, query, limit=9)
+    assert [(hit.row_id, hit.view) for hit in found[:1]] == [(rows[1], 1)]
+    assert len(found) == 3
+    shown = await w.catalog.hydrate(TENANT, rows)
+    times = [scene_pb2.Scene.FromString(shown[row].body).view_offsets for row in rows]
+    assert [[at.ToMilliseconds() for at in offsets] for offsets in times] == [
+        [CUTS_MS[0]], [CUTS_MS[1], 1100, 1200], [CUTS_MS[2]],
+    ]  # fmt: skip
 
 
 async def test_a_silent_video_needs_no_collection_for_text(w: World) -> None:
@@ -301,6 +332,16 @@ async def test_a_new_revision_replaces_the_old_and_its_rows_go_after_the_grace(w
     assert all(r.value is None for r in sent[2:-1])
     assert [r.value is None for r in (*sent[:2], sent[-1])] == [False] * 3
     assert sent[-1].topic == "heimdex-video-indexed-v1"
+
+
+async def test_a_new_revision_leaves_no_view_of_the_old_behind(w: World) -> None:
+    v = await changing(w)
+    await handler(w).run(await w.delivery(v, "commit"))
+    again = await revised(w, v, CUTS_MS)
+    commit = handler(w)
+    await commit.run(await w.delivery(again, "commit"))
+    await commit.close()
+    assert stored(w)[FIRST.vision_collection] == set(row_ids(v.video_id, 2))
 
 
 async def test_a_scene_that_comes_back_and_goes_again_has_another_tombstone(w: World) -> None:
@@ -467,7 +508,8 @@ async def test_a_planned_generation_has_the_rows_of_its_own_sidecar(w: World) ->
     blind, seeing = (sidecar(v.video_id, CUTS_MS, said=SAID, models=(TEXT_MODEL, "vision.2")) for _ in range(2))
     blind.text_model_version = blind.vision_model_version = ""
     for scene in blind.scenes:
-        scene.text_vector = scene.vision_vector = b""
+        scene.text_vector = b""
+        del scene.vision_vectors[:], scene.scene.view_offsets[:]
     await w.end(v, "sidecar", blind, index=0)
     await w.end(v, "sidecar", seeing, index=1)
     await handler(w).run(await w.delivery(v, "commit"))

@@ -27,6 +27,7 @@ from tests.component.world import (
     World,
     sidecar,
     text_rows,
+    unit,
     vector_rows,
     world,
 )
@@ -55,7 +56,8 @@ def commit(w: World) -> CommitHandler:
 async def indexed(w: World, name: str = "one") -> Ingest:
     """Return a searchable video that has left something everywhere."""
     ingest = await w.ingest(name)
-    await w.end(ingest, "sidecar", sidecar(ingest.video_id, CUTS_MS, said={0: "안녕"}))
+    views = {1: [(CUTS_MS[1] + 100, unit(0, 0, 1)), (CUTS_MS[1] + 200, unit(-1, 0, 0))]}
+    await w.end(ingest, "sidecar", sidecar(ingest.video_id, CUTS_MS, said={0: "안녕"}, views=views))
     await commit(w).run(await w.delivery(ingest, "commit"))
     await w.leases.put(ids.lease_key(TENANT, ingest.video_id, "asr", "s"), b"lease")
     await w.objects.create_multipart(ids.source_key(TENANT, ingest.video_id), content_type="video/mp4")

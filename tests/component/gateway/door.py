@@ -218,7 +218,7 @@ class Door:
 
 
 def scene_row(tenant: str, video_id: str, index: int, text: str, *, revision: int = 1) -> SceneRow:
-    """Return a scene as commit writes it: one spoken line, one tag, one keyframe."""
+    """Return a scene as commit writes it: one spoken line, one tag, one keyframe, two looks at 0.5 s and at 0.1 s."""
     start_ms = index * 1000
     scene_id = ids.scene_id(video_id, start_ms, start_ms + 1000)
     scene = scene_pb2.Scene(
@@ -226,6 +226,8 @@ def scene_row(tenant: str, video_id: str, index: int, text: str, *, revision: in
         tags=[scene_pb2.Tag(tag="cat", names=["고양이", "cat"], score=0.5, kind=scene_pb2.TAG_KIND_VISION)],
         keyframe=scene_pb2.Keyframe(object_key=f"t/{tenant}/v/{video_id}/{index}.jpg", width_px=64, height_px=36),
     )  # fmt: skip
+    for within_ms in (500, 100):
+        scene.view_offsets.add().FromMilliseconds(start_ms + within_ms)
     scene.start_offset.FromMilliseconds(start_ms)
     scene.end_offset.FromMilliseconds(start_ms + 1000)
     if text:

@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from contracts.catalog import SceneRow
 from contracts.errors import DependencyUnavailable
 from contracts.ids import row_id
 from heimdex.client import AsyncClient, InvalidArgument
+from heimdex.scene.v1 import scene_pb2
 from heimdex.search.v1 import search_service_pb2 as pb
 from heimdex.upload.v1 import upload_service_pb2 as upload_pb2
 from tests.component.gateway.door import Door, refused
@@ -80,6 +82,30 @@ async def test_pages_go_on_with_the_same_picture_and_no_other(door: Door) -> Non
     other = await uploaded(door, png((30, 60, 220)))
     wrong = await refused(done(door, other, page_token=first.next_page_token))
     assert (wrong.code, wrong.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_PAGE_TOKEN")
+
+
+async def test_a_hit_tells_which_of_its_pictures_looks_like_it_on_every_page(door: Door) -> None:
+    rows = await library(door)
+    door.stores.vision.views = {row_id(rows[0].scene_id, 1): 1, row_id(rows[2].scene_id, 1): 1}
+    upload_id = await uploaded(door, png())
+    first = await done(door, upload_id, page_size=2)
+    rest = await done(door, upload_id, page_size=2, page_token=first.next_page_token)
+    frames = [hit.best_frame_offset.ToMilliseconds() for hit in (*first.hits, *rest.hits)]
+    assert frames == [100, 1500, 2100]
+    assert all(hit.best_frame_offset in hit.scene.view_offsets for hit in (*first.hits, *rest.hits))
+
+
+async def test_a_scene_indexed_before_views_had_times_has_none(door: Door) -> None:
+    rows = await library(door, 1)
+    scene = scene_pb2.Scene.FromString(rows[0].body)
+    del scene.view_offsets[:]
+    earlier = replace(rows[0], revision=2, body=scene.SerializeToString(deterministic=True))
+    await door.commit([earlier])
+    row = row_id(earlier.scene_id, 2)
+    door.stores.vision.cosines, door.stores.vision.videos = {row: 0.9}, {row: earlier.video_id}
+    (hit,) = (await done(door, await uploaded(door, png()))).hits
+    assert hit.scene.scene_id == earlier.scene_id
+    assert not hit.HasField("best_frame_offset")
 
 
 async def test_a_picture_may_be_searched_by_again(door: Door) -> None:

@@ -51,6 +51,7 @@ async def test_hits_are_those_of_other_videos_with_their_reasons(door: Door) -> 
     assert {part.channel for part in hit.contributions} == {pb.CHANNEL_DENSE, pb.CHANNEL_VISION, pb.CHANNEL_TAGS}
     assert [run.text for run in hit.transcript] == ["고양이가 존다"]
     assert not hit.scene.keyframe.url
+    assert hit.best_frame_offset == hit.scene.view_offsets[0]
     summary = answer.summary
     assert (summary.total_hits, summary.match_quality) == (2, pb.MATCH_QUALITY_SUPPORTED)
     assert (summary.ranking, summary.generation) == (GENERATION.ranking, GENERATION.generation)

@@ -79,7 +79,7 @@ async def test_everything_known_of_a_scene_comes_together(film: bytes) -> None:
     assert sidecar.language == "ko"
     assert not sidecar.degraded_stages
     assert [len(record.text_vector) // 4 for record in sidecar.scenes] == [256, 256, 256]
-    assert [len(record.vision_vector) // 4 for record in sidecar.scenes] == [12, 12, 12]
+    assert [[len(vector) // 4 for vector in record.vision_vectors] for record in sidecar.scenes] == [[12]] * 3
     assert (sidecar.text_model_version, sidecar.vision_model_version) == ("fake-char-ngrams-256.1", "fake-colours.1")
 
 
@@ -131,7 +131,7 @@ async def test_a_video_without_audio_track_goes_on(mute: bytes) -> None:
     sidecar = await line.sidecar()
     assert len(sidecar.scenes) == 2
     assert not any(record.scene.transcript or record.text_vector for record in sidecar.scenes)
-    assert all(record.vision_vector and record.scene.keyframe.object_key for record in sidecar.scenes)
+    assert all(record.vision_vectors and record.scene.keyframe.object_key for record in sidecar.scenes)
     assert not sidecar.degraded_stages, "nothing is missing that could be there"
     assert (sidecar.language, sidecar.text_model_version) == ("", "")
 
@@ -182,7 +182,7 @@ async def test_a_stage_that_may_fail_leaves_a_degraded_video(film: bytes, noun: 
     assert list(sidecar.degraded_stages) == [flow.STAGES[name].number for name in degraded]
     for record in sidecar.scenes:
         assert list(record.scene.degraded_stages) == list(sidecar.degraded_stages)
-        assert bool(record.vision_vector) is not bool({"frames", "vision"} & set(degraded))
+        assert bool(record.vision_vectors) is not bool({"frames", "vision"} & set(degraded))
         assert bool(record.scene.keyframe.object_key) is (noun != "frames")
     spoken = noun not in {"audio", "asr"}
     assert any(record.scene.transcript for record in sidecar.scenes) is spoken

@@ -53,7 +53,8 @@ async def test_a_film_is_understood(small: ModelSettings, tmp_path: Path) -> Non
     assert len(cat.text_vector) == 4 * 384
     assert not astronaut.text_vector
     for record in sidecar.scenes:
-        vector = np.frombuffer(record.vision_vector, "<f4")
+        (packed,) = record.vision_vectors
+        vector = np.frombuffer(packed, "<f4")
         assert vector.shape == (513,)
         assert np.linalg.norm(vector) == pytest.approx(1.0, abs=1e-4)
     tracks = artifact_pb2.FaceTracks.FromString(await line.artifact("faces")).tracks

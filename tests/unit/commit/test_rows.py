@@ -38,13 +38,21 @@ def sidecar(*records: artifact_pb2.SceneRecord) -> artifact_pb2.Sidecar:
     return artifact_pb2.Sidecar(scenes=records, language="ko")
 
 
+def record(index: int, *views: bytes, text_vector: bytes = b"") -> artifact_pb2.SceneRecord:
+    """Return a scene with what it looks like, a second apart."""
+    offsets = [Duration(seconds=index + place) for place in range(len(views))]
+    return artifact_pb2.SceneRecord(
+        scene=scene(index, view_offsets=offsets), text_vector=text_vector, vision_vectors=views
+    )
+
+
 def made(*records: artifact_pb2.SceneRecord) -> rows.Rows:
     return rows.rows(sidecar(*records), tenant_id=TENANT, video_id=VIDEO, revision=3, file_name="강.mp4")
 
 
 def test_every_row_of_a_scene_has_the_same_name_and_time() -> None:
     one = made(
-        artifact_pb2.SceneRecord(scene=scene(2), text_vector=vector(1, 0), vision_vector=vector(0, 1, 0)),
+        record(2, vector(0, 1, 0), text_vector=vector(1, 0)),
     )
     for row in (one.text_vectors[0], one.vision_vectors[0], one.text[0]):
         assert (row.row_id, row.tenant_id, row.video_id, row.scene_id) == ("scn_2:3", TENANT, VIDEO, "scn_2")
@@ -55,6 +63,36 @@ def test_every_row_of_a_scene_has_the_same_name_and_time() -> None:
     assert (body.video_id, body.revision, body.file_name) == (VIDEO, 3, "강.mp4")
     assert one.language == "ko"
     np.testing.assert_array_equal(one.vision_vectors[0].vector, np.asarray([0, 1, 0], np.float32))
+
+
+def test_a_view_is_a_row_and_all_of_a_scene_s_have_its_name() -> None:
+    views = [vector(1, 0, 0), vector(0, 1, 0), vector(0, 0, 1)]
+    one = made(record(0, *views), record(1, views[2]))
+    assert [(row.row_id, row.view) for row in one.vision_vectors] == [
+        ("scn_0:3", 0), ("scn_0:3", 1), ("scn_0:3", 2), ("scn_1:3", 0),
+    ]  # fmt: skip
+    assert [row.vector.tolist() for row in one.vision_vectors] == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1]]
+    assert len(one.text) == len(one.scenes) == 2
+    body = scene_pb2.Scene.FromString(one.scenes[0].body)
+    assert [offset.seconds for offset in body.view_offsets] == [0, 1, 2]
+
+
+def test_a_view_without_direction_leaves_the_others_their_places() -> None:
+    one = made(record(0, vector(1, 0), vector(0, 0), vector(0, 1)))
+    assert [(row.view, row.vector.tolist()) for row in one.vision_vectors] == [(0, [1, 0]), (2, [0, 1])]
+
+
+def test_a_sidecar_of_an_older_version_has_one_view_and_no_time_of_it() -> None:
+    one = made(artifact_pb2.SceneRecord(scene=scene(), vision_vector=vector(0, 1)))
+    assert [(row.row_id, row.view, row.vector.tolist()) for row in one.vision_vectors] == [("scn_0:3", 0, [0, 1])]
+    assert not scene_pb2.Scene.FromString(one.scenes[0].body).view_offsets
+
+
+def test_views_without_their_times_and_more_than_there_may_be_are_refused() -> None:
+    with pytest.raises(BadArtifact, match="1 views, 0 with a time"):
+        made(artifact_pb2.SceneRecord(scene=scene(), vision_vectors=[vector(1)]))
+    with pytest.raises(BadArtifact, match="4 views, 4 with a time"):
+        made(record(0, *[vector(1)] * 4))
 
 
 def test_a_transcript_is_joined_in_order_and_composed() -> None:
@@ -81,7 +119,7 @@ def test_tags_and_their_names_come_once_in_order() -> None:
 
 @pytest.mark.parametrize("packed", [b"", vector(0, 0, 0)])
 def test_a_scene_without_direction_has_no_vector_but_is_there(packed: bytes) -> None:
-    one = made(artifact_pb2.SceneRecord(scene=scene(), text_vector=packed, vision_vector=packed))
+    one = made(record(0, packed, text_vector=packed))
     assert one.text_vectors == one.vision_vectors == ()
     assert len(one.text) == len(one.scenes) == 1
 
@@ -94,6 +132,8 @@ def test_a_scene_without_direction_has_no_vector_but_is_there(packed: bytes) -> 
 def test_what_is_no_unit_vector_is_refused(packed: bytes) -> None:
     with pytest.raises(BadArtifact):
         made(artifact_pb2.SceneRecord(scene=scene(), text_vector=packed))
+    with pytest.raises(BadArtifact):
+        made(record(0, vector(1, 0), packed))
 
 
 def test_vectors_of_different_length_are_refused() -> None:

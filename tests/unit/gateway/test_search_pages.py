@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.ids import new_id, row_id, scene_id
+from contracts.ports import MAX_VIEWS
 from gateway.identity import Principal
 from gateway.pages import PageTokens
 from gateway.search_pages import Frozen, pack, unpack
@@ -17,10 +18,17 @@ from indexer.search.types import Cause, Channel, Degraded, MatchQuality, Ranked
 
 _QUALITIES = [MatchQuality.SUPPORTED, MatchQuality.BEST_GUESS]
 _SHARES = st.floats(0, 1)
+_VIEWS = st.none() | st.integers(0, MAX_VIEWS - 1)
 
 
 def ranked(
-    number: int, weights: dict[Channel, float], similar: list[float], raw: list[float], sure: float = 0.5
+    number: int,
+    weights: dict[Channel, float],
+    similar: list[float],
+    raw: list[float],
+    sure: float,
+    *,
+    view: int | None,
 ) -> Ranked:
     return Ranked(
         row_id(scene_id("vid_1", number, number + 1), number + 1),
@@ -31,6 +39,7 @@ def ranked(
         tuple(similar),
         tuple(weights.values()),
         tuple(raw),
+        view,
     )
 
 
@@ -53,7 +62,14 @@ def lists(draw: st.DrawFn) -> Frozen:
         ranking=draw(st.text(max_size=20)),
         marking=draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=1000)),
         rest=tuple(
-            ranked(n, dict(zip(channels, draw(of_row), strict=True)), draw(of_row), draw(own), draw(_SHARES))
+            ranked(
+                n,
+                dict(zip(channels, draw(of_row), strict=True)),
+                draw(of_row),
+                draw(own),
+                draw(_SHARES),
+                view=draw(_VIEWS),
+            )
             for n in range(count)
         ),
     )
@@ -70,7 +86,7 @@ def test_a_list_comes_back(frozen: Frozen) -> None:
         assert getattr(back, name) == getattr(frozen, name)
     assert [row.row_id for row in back.rest] == [row.row_id for row in frozen.rest]
     for got, was in zip(back.rest, frozen.rest, strict=True):
-        assert got.match_quality is was.match_quality
+        assert (got.match_quality, got.view) == (was.match_quality, was.view)
         assert got.confidence == pytest.approx(was.confidence, abs=1e-5)
         assert got.score == pytest.approx(was.score, abs=1e-4)
         assert got.score == pytest.approx(sum(part.points for part in got.contributions))
@@ -88,7 +104,14 @@ def test_the_largest_list_makes_a_token_of_some_kilobytes() -> None:
     seed = random.Random(4)
     weights = dict.fromkeys(Channel, 0.2)
     rest = tuple(
-        ranked(n, weights, [seed.random() for _ in weights], [seed.random() * 9 for _ in weights], seed.random())
+        ranked(
+            n,
+            weights,
+            [seed.random() for _ in weights],
+            [seed.random() * 9 for _ in weights],
+            seed.random(),
+            view=seed.randrange(MAX_VIEWS),
+        )
         for n in range(199)
     )
     frozen = Frozen(

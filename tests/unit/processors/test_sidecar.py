@@ -19,18 +19,19 @@ from processors.asr.stage import SpokenUtterance
 from processors.embeddings.stage import SceneVector
 from processors.sidecar import artifact
 from processors.sidecar.stage import Findings, Keyframe, Kind, join
-from processors.vision.stage import Sight
+from processors.vision.stage import Sight, View
 
 VIDEO = "vid_x"
 SPANS = (Span(0, 0, 1500), Span(1, 1500, 4000))
 VECTOR = np.array([0.6, 0.8], np.float32)
+VIEWS = (View(VECTOR[::-1].copy(), 2500), View(VECTOR, 1750))
 LINE = SpokenUtterance(1600, 2000, "고양이", 0.75, ())
 KEYFRAME = Keyframe("t/a/frame.jpg", 2750, 640, 360)
 FOUND = Findings(
     lines=((), (LINE,)),
     vectors=(SceneVector(1, VECTOR),),
     keyframes={1: KEYFRAME},
-    sights=(Sight(1, VECTOR[::-1].copy(), (Tag("cat", ("고양이",), 0.9), Tag("sofa", (), 0.5))),),
+    sights=(Sight(1, VIEWS, (Tag("cat", ("고양이",), 0.9), Tag("sofa", (), 0.5))),),
     affects=(Affect(1, (Tag("happy", (), 0.7), Tag("sad", (), 0.5))),),
     face_frames={1: 2},
 )
@@ -41,9 +42,10 @@ def test_what_was_found_is_in_its_scene() -> None:
     assert (silent.scene_id, cat.scene_id) == (ids.scene_id(VIDEO, 0, 1500), ids.scene_id(VIDEO, 1500, 4000))
     assert (silent.lines, silent.tags, silent.keyframe, silent.face_frame_count) == ((), (), None, 0)
     assert silent.text_vector is None
-    assert silent.vision_vector is None
+    assert silent.views == ()
     assert (cat.lines, cat.keyframe, cat.face_frame_count) == ((LINE,), KEYFRAME, 2)
     assert cat.text_vector is VECTOR
+    assert cat.views is VIEWS
 
 
 def test_tags_are_best_first_and_of_equals_the_seen_before_the_felt() -> None:
@@ -64,7 +66,7 @@ def test_scenes_of_which_nothing_is_known_are_there_all_the_same() -> None:
         replace(FOUND, lines=((),)),
         replace(FOUND, vectors=(SceneVector(2, VECTOR),)),
         replace(FOUND, keyframes={-1: KEYFRAME}),
-        replace(FOUND, sights=(Sight(7, VECTOR, ()),)),
+        replace(FOUND, sights=(Sight(7, VIEWS, ()),)),
         replace(FOUND, affects=(Affect(2, ()),)),
         replace(FOUND, face_frames={2: 1}),
     ],
@@ -94,9 +96,13 @@ def test_the_message_says_it_all() -> None:
     assert (sidecar.language, sidecar.text_model_version, sidecar.vision_model_version) == ("ko", "text.1", "vision.1")
     assert list(sidecar.degraded_stages) == degraded
     silent, cat = sidecar.scenes
-    assert (silent.text_vector, silent.vision_vector, silent.scene.HasField("keyframe")) == (b"", b"", False)
+    assert (silent.text_vector, list(silent.vision_vectors), silent.scene.HasField("keyframe")) == (b"", [], False)
     assert np.frombuffer(cat.text_vector, "<f4").tolist() == pytest.approx([0.6, 0.8])
+    assert [np.frombuffer(vector, "<f4").tolist() for vector in cat.vision_vectors] == [
+        pytest.approx([0.8, 0.6]), pytest.approx([0.6, 0.8]),
+    ]  # fmt: skip
     scene = cat.scene
+    assert [offset.ToMilliseconds() for offset in scene.view_offsets] == [2500, 1750]
     assert (scene.video_id, scene.revision, scene.file_name, scene.index) == (VIDEO, 0, "", 1)
     assert (scene.start_offset.ToMilliseconds(), scene.end_offset.ToMilliseconds()) == (1500, 4000)
     assert [(said.start_offset.ToMilliseconds(), said.text, said.confidence) for said in scene.transcript] == [

@@ -15,6 +15,7 @@ from contracts.errors import HeimdexError
 from contracts.ports import (
     EVERYWHERE,
     Float32,
+    Nearness,
     QueryVectors,
     Scope,
     Scored,
@@ -95,6 +96,7 @@ class FakeVectors:
     def __init__(self) -> None:
         self.cosines: dict[str, float] = {}
         self.videos: dict[str, str] = {}
+        self.views: dict[str, int] = {}
         self.door = Door()
         self.backfill = Door()
         self.filled: list[str] = []
@@ -110,14 +112,17 @@ class FakeVectors:
         self.asked += list(vectors)
         await self.door.pass_()
         best = sorted(self.cosines.items(), key=lambda item: -item[1])[:limit]
-        return [[Scored(row, cosine, self.videos.get(row, VIDEO)) for row, cosine in best] for _ in vectors]
+        return [
+            [Scored(row, cosine, self.videos.get(row, VIDEO), self.views.get(row, 0)) for row, cosine in best]
+            for _ in vectors
+        ]
 
     async def similarities(
         self, collection: str, tenant_id: str, vector: Float32, row_ids: Sequence[str]
-    ) -> Mapping[str, float]:
+    ) -> Mapping[str, Nearness]:
         await self.backfill.pass_()
         self.filled += row_ids
-        return {row: self.cosines[row] for row in row_ids if row in self.cosines}
+        return {row: Nearness(self.cosines[row], self.views.get(row, 0)) for row in row_ids if row in self.cosines}
 
     async def vectors(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> Mapping[str, Float32]:
         await self.door.pass_()

@@ -74,6 +74,13 @@ def test_a_row_beyond_a_list_gets_its_lowest_and_a_row_without_gets_nothing() ->
     assert raw["far"][Channel.DENSE] == 0.0
 
 
+def test_a_row_has_the_view_that_vision_found_it_by() -> None:
+    said = Answer(Channel.DENSE, {"a": 0.4, "b": 0.3}, views={"a": 0, "b": 0})
+    seen = Answer(Channel.VISION, {"b": 0.5, "c": 0.4}, views={"b": 2, "c": 0})
+    assert {hit.row_id: hit.view for hit in fuse(SMALL, answers(said, seen), ANY)} == {"a": None, "b": 2, "c": 0}
+    assert {hit.row_id: hit.view for hit in fuse(SMALL, answers(said), ANY)} == {"a": None, "b": None}
+
+
 def test_a_phrase_must_be_said() -> None:
     found = answers(Answer(Channel.LEXICAL, {"said": 1.0}), Answer(Channel.VISION, {"seen": 0.9, "said": 0.1}))
     assert candidates(found, Condition(phrases=True)) == {"said"}

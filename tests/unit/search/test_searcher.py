@@ -253,6 +253,16 @@ async def test_rows_beyond_a_list_are_filled_in(world: World) -> None:
     assert world.vision.filled == [], "its list was not full, so it is whole"
 
 
+async def test_a_row_that_is_filled_in_has_its_view_too(world: World) -> None:
+    world.vision.cosines = {"a": 0.6, "b": 0.5, "c": 0.4, "d": 0.3}
+    world.vision.views = {"a": 1, "d": 2}
+    world.text.hits = [said("d", 9.0), said("a", 1.0)]
+    last = await done(world, request(limit=3))
+    assert last.summary is not None
+    listed = (*(hit.ranked for hit in last.hits), *last.summary.rest)
+    assert {row.row_id: row.view for row in listed} == {"a": 1, "b": 0, "c": 0, "d": 2}
+
+
 async def test_a_fill_that_fails_leaves_the_lists_lowest(world: World) -> None:
     world.dense.cosines = {"a": 0.42, "b": 0.41, "c": 0.4, "d": 0.09}
     world.text.hits.append(said("d", 9.0))

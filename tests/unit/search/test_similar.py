@@ -14,7 +14,7 @@ from adapters.vectors.memory import MemoryVectors
 from contracts.catalog import Catalog, SceneRow
 from contracts.errors import DependencyUnavailable, InvalidRequest, NotFound
 from contracts.ids import row_id
-from contracts.ports import EVERYWHERE, Float32, Scope, Scored, TextIndex, VectorRow
+from contracts.ports import EVERYWHERE, Float32, Nearness, Scope, Scored, TextIndex, VectorRow
 from heimdex.scene.v1 import scene_pb2
 from indexer.search.likeness import tags_in_common
 from indexer.search.ranking import load
@@ -50,7 +50,7 @@ class Vectors(MemoryVectors):
 
     async def similarities(
         self, collection: str, tenant_id: str, vector: Float32, row_ids: Sequence[str]
-    ) -> Mapping[str, float]:
+    ) -> Mapping[str, Nearness]:
         await self.backfill.pass_()
         return await super().similarities(collection, tenant_id, vector, row_ids)
 

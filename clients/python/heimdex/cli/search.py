@@ -241,6 +241,7 @@ def _hit_json(kind: str, hit: pb.SceneHit) -> Mapping[str, object]:
         "scene_id": scene.scene_id,
         "start_s": output.seconds(scene.start_offset),
         "end_s": output.seconds(scene.end_offset),
+        "frame_s": output.seconds(hit.best_frame_offset) if hit.HasField("best_frame_offset") else None,
         "score": round(hit.score, 6),
         "confidence": round(hit.confidence, 6),
         "match_quality": pb.MatchQuality.Name(hit.match_quality).removeprefix("MATCH_QUALITY_"),

@@ -26,7 +26,7 @@ from heimdex.common.v1 import common_pb2 as heimdex_dot_common_dot_v1_dot_common
 from heimdex.scene.v1 import scene_pb2 as heimdex_dot_scene_dot_v1_dot_scene__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n heimdex/events/v1/artifact.proto\x12\x11heimdex.events.v1\x1a\x1eheimdex/common/v1/common.proto\x1a\x1cheimdex/scene/v1/scene.proto\"\xff\x01\n\tMediaInfo\x12\x14\n\x0c\x63ontent_type\x18\x01 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x02 \x01(\x03\x12\x10\n\x08width_px\x18\x03 \x01(\x05\x12\x11\n\theight_px\x18\x04 \x01(\x05\x12\x14\n\x0crotation_deg\x18\x05 \x01(\x05\x12\x15\n\rframe_rate_hz\x18\x06 \x01(\x01\x12\x1b\n\x13variable_frame_rate\x18\x07 \x01(\x08\x12\x13\n\x0bvideo_codec\x18\x08 \x01(\t\x12\x13\n\x0b\x61udio_codec\x18\t \x01(\t\x12\x18\n\x10\x62rowser_playable\x18\n \x01(\x08\x12\x14\n\x0c\x64\x61maged_tail\x18\x0b \x01(\x08\"D\n\nAudioTrack\x12\x13\n\x0b\x64uration_ms\x18\x01 \x01(\x03\x12\x10\n\x08start_ms\x18\x02 \x01(\x03\x12\x0f\n\x07rate_hz\x18\x03 \x01(\x05\"Q\n\nSpokenWord\x12\x10\n\x08start_ms\x18\x01 \x01(\x03\x12\x0e\n\x06\x65nd_ms\x18\x02 \x01(\x03\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x13\n\x0bprobability\x18\x04 \x01(\x02\"\x83\x01\n\x0fSpokenUtterance\x12\x10\n\x08start_ms\x18\x01 \x01(\x03\x12\x0e\n\x06\x65nd_ms\x18\x02 \x01(\x03\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x12\n\nconfidence\x18\x04 \x01(\x02\x12,\n\x05words\x18\x05 \x03(\x0b\x32\x1d.heimdex.events.v1.SpokenWord\"\\\n\x10SpeechTranscript\x12\x10\n\x08language\x18\x01 \x01(\t\x12\x36\n\nutterances\x18\x02 \x03(\x0b\x32\".heimdex.events.v1.SpokenUtterance\"<\n\tSceneSpan\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x10\n\x08start_ms\x18\x02 \x01(\x03\x12\x0e\n\x06\x65nd_ms\x18\x03 \x01(\x03\"9\n\tSceneCuts\x12,\n\x06scenes\x18\x01 \x03(\x0b\x32\x1c.heimdex.events.v1.SceneSpan\"S\n\x0fSceneTranscript\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x31\n\x05lines\x18\x02 \x03(\x0b\x32\".heimdex.events.v1.SpokenUtterance\"Y\n\x11\x41lignedTranscript\x12\x10\n\x08language\x18\x01 \x01(\t\x12\x32\n\x06scenes\x18\x02 \x03(\x0b\x32\".heimdex.events.v1.SceneTranscript\",\n\x0bSceneVector\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x0e\n\x06vector\x18\x02 \x01(\x0c\"b\n\x0bTextVectors\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\x0b\n\x03\x64im\x18\x02 \x01(\x05\x12/\n\x07vectors\x18\x03 \x03(\x0b\x32\x1e.heimdex.events.v1.SceneVector\"\x8a\x01\n\x0cSampledFrame\x12\x0c\n\x04\x62lob\x18\x01 \x01(\t\x12\x13\n\x0bscene_index\x18\x02 \x01(\x05\x12\r\n\x05\x61t_ms\x18\x03 \x01(\x03\x12\x10\n\x08width_px\x18\x04 \x01(\x05\x12\x11\n\theight_px\x18\x05 \x01(\x05\x12\x10\n\x08keyframe\x18\x06 \x01(\x08\x12\x11\n\tsharpness\x18\x07 \x01(\x02\"?\n\x0c\x46rameSamples\x12/\n\x06\x66rames\x18\x01 \x03(\x0b\x32\x1f.heimdex.events.v1.SampledFrame\"P\n\nSceneSight\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x0e\n\x06vector\x18\x02 \x01(\x0c\x12#\n\x04tags\x18\x03 \x03(\x0b\x32\x15.heimdex.scene.v1.Tag\"b\n\rVisionVectors\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\x0b\n\x03\x64im\x18\x02 \x01(\x05\x12-\n\x06scenes\x18\x03 \x03(\x0b\x32\x1d.heimdex.events.v1.SceneSight\"A\n\x0bSceneAffect\x12\r\n\x05index\x18\x01 \x01(\x05\x12#\n\x04tags\x18\x02 \x03(\x0b\x32\x15.heimdex.scene.v1.Tag\"S\n\nAffectTags\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12.\n\x06scenes\x18\x02 \x03(\x0b\x32\x1e.heimdex.events.v1.SceneAffect\"a\n\x0c\x46\x61\x63\x65Sighting\x12\r\n\x05\x66rame\x18\x01 \x01(\t\x12#\n\x03\x62ox\x18\x02 \x01(\x0b\x32\x16.heimdex.common.v1.Box\x12\r\n\x05score\x18\x03 \x01(\x02\x12\x0e\n\x06vector\x18\x04 \x01(\x0c\"i\n\tFaceTrack\x12\x13\n\x0bscene_index\x18\x01 \x01(\x05\x12\x13\n\x0btrack_index\x18\x02 \x01(\x05\x12\x32\n\tsightings\x18\x03 \x03(\x0b\x32\x1f.heimdex.events.v1.FaceSighting\"\xd5\x01\n\nFaceTracks\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\x0b\n\x03\x64im\x18\x02 \x01(\x05\x12,\n\x06tracks\x18\x03 \x03(\x0b\x32\x1c.heimdex.events.v1.FaceTrack\x12\x42\n\x0b\x66\x61\x63\x65_frames\x18\x04 \x03(\x0b\x32-.heimdex.events.v1.FaceTracks.FaceFramesEntry\x1a\x31\n\x0f\x46\x61\x63\x65\x46ramesEntry\x12\x0b\n\x03key\x18\x01 \x01(\x05\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"a\n\x0bSceneRecord\x12&\n\x05scene\x18\x01 \x01(\x0b\x32\x17.heimdex.scene.v1.Scene\x12\x13\n\x0btext_vector\x18\x02 \x01(\x0c\x12\x15\n\rvision_vector\x18\x03 \x01(\x0c\"\xb8\x01\n\x07Sidecar\x12\x1a\n\x12text_model_version\x18\x01 \x01(\t\x12\x1c\n\x14vision_model_version\x18\x02 \x01(\t\x12.\n\x06scenes\x18\x03 \x03(\x0b\x32\x1e.heimdex.events.v1.SceneRecord\x12\x10\n\x08language\x18\x04 \x01(\t\x12\x31\n\x0f\x64\x65graded_stages\x18\x05 \x03(\x0e\x32\x18.heimdex.common.v1.Stageb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n heimdex/events/v1/artifact.proto\x12\x11heimdex.events.v1\x1a\x1eheimdex/common/v1/common.proto\x1a\x1cheimdex/scene/v1/scene.proto\"\xff\x01\n\tMediaInfo\x12\x14\n\x0c\x63ontent_type\x18\x01 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x02 \x01(\x03\x12\x10\n\x08width_px\x18\x03 \x01(\x05\x12\x11\n\theight_px\x18\x04 \x01(\x05\x12\x14\n\x0crotation_deg\x18\x05 \x01(\x05\x12\x15\n\rframe_rate_hz\x18\x06 \x01(\x01\x12\x1b\n\x13variable_frame_rate\x18\x07 \x01(\x08\x12\x13\n\x0bvideo_codec\x18\x08 \x01(\t\x12\x13\n\x0b\x61udio_codec\x18\t \x01(\t\x12\x18\n\x10\x62rowser_playable\x18\n \x01(\x08\x12\x14\n\x0c\x64\x61maged_tail\x18\x0b \x01(\x08\"D\n\nAudioTrack\x12\x13\n\x0b\x64uration_ms\x18\x01 \x01(\x03\x12\x10\n\x08start_ms\x18\x02 \x01(\x03\x12\x0f\n\x07rate_hz\x18\x03 \x01(\x05\"Q\n\nSpokenWord\x12\x10\n\x08start_ms\x18\x01 \x01(\x03\x12\x0e\n\x06\x65nd_ms\x18\x02 \x01(\x03\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x13\n\x0bprobability\x18\x04 \x01(\x02\"\x83\x01\n\x0fSpokenUtterance\x12\x10\n\x08start_ms\x18\x01 \x01(\x03\x12\x0e\n\x06\x65nd_ms\x18\x02 \x01(\x03\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x12\n\nconfidence\x18\x04 \x01(\x02\x12,\n\x05words\x18\x05 \x03(\x0b\x32\x1d.heimdex.events.v1.SpokenWord\"\\\n\x10SpeechTranscript\x12\x10\n\x08language\x18\x01 \x01(\t\x12\x36\n\nutterances\x18\x02 \x03(\x0b\x32\".heimdex.events.v1.SpokenUtterance\"<\n\tSceneSpan\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x10\n\x08start_ms\x18\x02 \x01(\x03\x12\x0e\n\x06\x65nd_ms\x18\x03 \x01(\x03\"9\n\tSceneCuts\x12,\n\x06scenes\x18\x01 \x03(\x0b\x32\x1c.heimdex.events.v1.SceneSpan\"S\n\x0fSceneTranscript\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x31\n\x05lines\x18\x02 \x03(\x0b\x32\".heimdex.events.v1.SpokenUtterance\"Y\n\x11\x41lignedTranscript\x12\x10\n\x08language\x18\x01 \x01(\t\x12\x32\n\x06scenes\x18\x02 \x03(\x0b\x32\".heimdex.events.v1.SceneTranscript\",\n\x0bSceneVector\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x0e\n\x06vector\x18\x02 \x01(\x0c\"b\n\x0bTextVectors\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\x0b\n\x03\x64im\x18\x02 \x01(\x05\x12/\n\x07vectors\x18\x03 \x03(\x0b\x32\x1e.heimdex.events.v1.SceneVector\"\x8a\x01\n\x0cSampledFrame\x12\x0c\n\x04\x62lob\x18\x01 \x01(\t\x12\x13\n\x0bscene_index\x18\x02 \x01(\x05\x12\r\n\x05\x61t_ms\x18\x03 \x01(\x03\x12\x10\n\x08width_px\x18\x04 \x01(\x05\x12\x11\n\theight_px\x18\x05 \x01(\x05\x12\x10\n\x08keyframe\x18\x06 \x01(\x08\x12\x11\n\tsharpness\x18\x07 \x01(\x02\"?\n\x0c\x46rameSamples\x12/\n\x06\x66rames\x18\x01 \x03(\x0b\x32\x1f.heimdex.events.v1.SampledFrame\"*\n\tSceneView\x12\x0e\n\x06vector\x18\x01 \x01(\x0c\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x03\"{\n\nSceneSight\x12\r\n\x05index\x18\x01 \x01(\x05\x12#\n\x04tags\x18\x03 \x03(\x0b\x32\x15.heimdex.scene.v1.Tag\x12+\n\x05views\x18\x04 \x03(\x0b\x32\x1c.heimdex.events.v1.SceneViewJ\x04\x08\x02\x10\x03R\x06vector\"b\n\rVisionVectors\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\x0b\n\x03\x64im\x18\x02 \x01(\x05\x12-\n\x06scenes\x18\x03 \x03(\x0b\x32\x1d.heimdex.events.v1.SceneSight\"A\n\x0bSceneAffect\x12\r\n\x05index\x18\x01 \x01(\x05\x12#\n\x04tags\x18\x02 \x03(\x0b\x32\x15.heimdex.scene.v1.Tag\"S\n\nAffectTags\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12.\n\x06scenes\x18\x02 \x03(\x0b\x32\x1e.heimdex.events.v1.SceneAffect\"a\n\x0c\x46\x61\x63\x65Sighting\x12\r\n\x05\x66rame\x18\x01 \x01(\t\x12#\n\x03\x62ox\x18\x02 \x01(\x0b\x32\x16.heimdex.common.v1.Box\x12\r\n\x05score\x18\x03 \x01(\x02\x12\x0e\n\x06vector\x18\x04 \x01(\x0c\"i\n\tFaceTrack\x12\x13\n\x0bscene_index\x18\x01 \x01(\x05\x12\x13\n\x0btrack_index\x18\x02 \x01(\x05\x12\x32\n\tsightings\x18\x03 \x03(\x0b\x32\x1f.heimdex.events.v1.FaceSighting\"\xd5\x01\n\nFaceTracks\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\x0b\n\x03\x64im\x18\x02 \x01(\x05\x12,\n\x06tracks\x18\x03 \x03(\x0b\x32\x1c.heimdex.events.v1.FaceTrack\x12\x42\n\x0b\x66\x61\x63\x65_frames\x18\x04 \x03(\x0b\x32-.heimdex.events.v1.FaceTracks.FaceFramesEntry\x1a\x31\n\x0f\x46\x61\x63\x65\x46ramesEntry\x12\x0b\n\x03key\x18\x01 \x01(\x05\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"}\n\x0bSceneRecord\x12&\n\x05scene\x18\x01 \x01(\x0b\x32\x17.heimdex.scene.v1.Scene\x12\x13\n\x0btext_vector\x18\x02 \x01(\x0c\x12\x19\n\rvision_vector\x18\x03 \x01(\x0c\x42\x02\x18\x01\x12\x16\n\x0evision_vectors\x18\x04 \x03(\x0c\"\xb8\x01\n\x07Sidecar\x12\x1a\n\x12text_model_version\x18\x01 \x01(\t\x12\x1c\n\x14vision_model_version\x18\x02 \x01(\t\x12.\n\x06scenes\x18\x03 \x03(\x0b\x32\x1e.heimdex.events.v1.SceneRecord\x12\x10\n\x08language\x18\x04 \x01(\t\x12\x31\n\x0f\x64\x65graded_stages\x18\x05 \x03(\x0e\x32\x18.heimdex.common.v1.Stageb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +35,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FACETRACKS_FACEFRAMESENTRY']._loaded_options = None
   _globals['_FACETRACKS_FACEFRAMESENTRY']._serialized_options = b'8\001'
+  _globals['_SCENERECORD'].fields_by_name['vision_vector']._loaded_options = None
+  _globals['_SCENERECORD'].fields_by_name['vision_vector']._serialized_options = b'\030\001'
   _globals['_MEDIAINFO']._serialized_start=118
   _globals['_MEDIAINFO']._serialized_end=373
   _globals['_AUDIOTRACK']._serialized_start=375
@@ -61,24 +63,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SAMPLEDFRAME']._serialized_end=1338
   _globals['_FRAMESAMPLES']._serialized_start=1340
   _globals['_FRAMESAMPLES']._serialized_end=1403
-  _globals['_SCENESIGHT']._serialized_start=1405
-  _globals['_SCENESIGHT']._serialized_end=1485
-  _globals['_VISIONVECTORS']._serialized_start=1487
-  _globals['_VISIONVECTORS']._serialized_end=1585
-  _globals['_SCENEAFFECT']._serialized_start=1587
-  _globals['_SCENEAFFECT']._serialized_end=1652
-  _globals['_AFFECTTAGS']._serialized_start=1654
-  _globals['_AFFECTTAGS']._serialized_end=1737
-  _globals['_FACESIGHTING']._serialized_start=1739
-  _globals['_FACESIGHTING']._serialized_end=1836
-  _globals['_FACETRACK']._serialized_start=1838
-  _globals['_FACETRACK']._serialized_end=1943
-  _globals['_FACETRACKS']._serialized_start=1946
-  _globals['_FACETRACKS']._serialized_end=2159
-  _globals['_FACETRACKS_FACEFRAMESENTRY']._serialized_start=2110
-  _globals['_FACETRACKS_FACEFRAMESENTRY']._serialized_end=2159
-  _globals['_SCENERECORD']._serialized_start=2161
-  _globals['_SCENERECORD']._serialized_end=2258
-  _globals['_SIDECAR']._serialized_start=2261
-  _globals['_SIDECAR']._serialized_end=2445
+  _globals['_SCENEVIEW']._serialized_start=1405
+  _globals['_SCENEVIEW']._serialized_end=1447
+  _globals['_SCENESIGHT']._serialized_start=1449
+  _globals['_SCENESIGHT']._serialized_end=1572
+  _globals['_VISIONVECTORS']._serialized_start=1574
+  _globals['_VISIONVECTORS']._serialized_end=1672
+  _globals['_SCENEAFFECT']._serialized_start=1674
+  _globals['_SCENEAFFECT']._serialized_end=1739
+  _globals['_AFFECTTAGS']._serialized_start=1741
+  _globals['_AFFECTTAGS']._serialized_end=1824
+  _globals['_FACESIGHTING']._serialized_start=1826
+  _globals['_FACESIGHTING']._serialized_end=1923
+  _globals['_FACETRACK']._serialized_start=1925
+  _globals['_FACETRACK']._serialized_end=2030
+  _globals['_FACETRACKS']._serialized_start=2033
+  _globals['_FACETRACKS']._serialized_end=2246
+  _globals['_FACETRACKS_FACEFRAMESENTRY']._serialized_start=2197
+  _globals['_FACETRACKS_FACEFRAMESENTRY']._serialized_end=2246
+  _globals['_SCENERECORD']._serialized_start=2248
+  _globals['_SCENERECORD']._serialized_end=2373
+  _globals['_SIDECAR']._serialized_start=2376
+  _globals['_SIDECAR']._serialized_end=2560
 # @@protoc_insertion_point(module_scope)

@@ -18,6 +18,11 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
@@ -453,32 +458,60 @@ class FrameSamples(_message.Message):
 Global___FrameSamples: _TypeAlias = FrameSamples  # noqa: Y015
 
 @_typing.final
+class SceneView(_message.Message):
+    """What frames of a scene that look alike have in common."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VECTOR_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    vector: _builtins.bytes
+    """Little-endian float32, L2-normalised mean over the frames."""
+    at_ms: _builtins.int
+    """When the frame that is nearest to the mean was taken."""
+    def __init__(
+        self,
+        *,
+        vector: _builtins.bytes = ...,
+        at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "vector", b"vector"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SceneView: _TypeAlias = SceneView  # noqa: Y015
+
+@_typing.final
 class SceneSight(_message.Message):
     """What is seen in one scene."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     INDEX_FIELD_NUMBER: _builtins.int
-    VECTOR_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
+    VIEWS_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Position of the scene."""
-    vector: _builtins.bytes
-    """Little-endian float32, L2-normalised mean over the scene's frames."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedCompositeFieldContainer[_scene_pb2.Tag]:
         """What is seen, best first."""
+
+    @_builtins.property
+    def views(self) -> _containers.RepeatedCompositeFieldContainer[Global___SceneView]:
+        """At most 3, that of most frames first."""
 
     def __init__(
         self,
         *,
         index: _builtins.int = ...,
-        vector: _builtins.bytes = ...,
         tags: _abc.Iterable[_scene_pb2.Tag] | None = ...,
+        views: _abc.Iterable[Global___SceneView] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "tags", b"tags", "vector", b"vector"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "tags", b"tags", "views", b"views"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -707,13 +740,26 @@ class SceneRecord(_message.Message):
     SCENE_FIELD_NUMBER: _builtins.int
     TEXT_VECTOR_FIELD_NUMBER: _builtins.int
     VISION_VECTOR_FIELD_NUMBER: _builtins.int
+    VISION_VECTORS_FIELD_NUMBER: _builtins.int
     text_vector: _builtins.bytes
     """Text vector, little-endian float32; empty when nothing is said."""
-    vision_vector: _builtins.bytes
-    """Vision vector, little-endian float32; empty when vision did not run."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def vision_vector(self) -> _builtins.bytes:
+        """Only in sidecars that were built before there were several: of all frames, little-endian float32."""
+
+    @vision_vector.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def vision_vector(self, value: _builtins.bytes) -> None:
+        """Only in sidecars that were built before there were several: of all frames, little-endian float32."""
+
     @_builtins.property
     def scene(self) -> _scene_pb2.Scene:
         """The scene without people; keyframe key included."""
+
+    @_builtins.property
+    def vision_vectors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Vision vectors, each little-endian float32, in the order of `scene.view_offsets`; none when vision did not run."""
 
     def __init__(
         self,
@@ -721,10 +767,11 @@ class SceneRecord(_message.Message):
         scene: _scene_pb2.Scene | None = ...,
         text_vector: _builtins.bytes = ...,
         vision_vector: _builtins.bytes = ...,
+        vision_vectors: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["scene", b"scene"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["scene", b"scene", "text_vector", b"text_vector", "vision_vector", b"vision_vector"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["scene", b"scene", "text_vector", b"text_vector", "vision_vector", b"vision_vector", "vision_vectors", b"vision_vectors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,15 +26,15 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from heimdex.common.v1 import common_pb2 as heimdex_dot_common_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cheimdex/scene/v1/scene.proto\x12\x10heimdex.scene.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1eheimdex/common/v1/common.proto\"Y\n\x03Tag\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\r\n\x05names\x18\x02 \x03(\t\x12\r\n\x05score\x18\x03 \x01(\x02\x12\'\n\x04kind\x18\x04 \x01(\x0e\x32\x19.heimdex.scene.v1.TagKind\"\x92\x01\n\x0eTranscriptLine\x12/\n\x0cstart_offset\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nend_offset\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x12\n\nconfidence\x18\x04 \x01(\x02\"{\n\x08Keyframe\x12)\n\x06offset\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nobject_key\x18\x02 \x01(\t\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\x10\n\x08width_px\x18\x04 \x01(\x05\x12\x11\n\theight_px\x18\x05 \x01(\x05\"J\n\x0bScenePerson\x12\x11\n\tperson_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x12\n\nconfidence\x18\x03 \x01(\x02\"\xc4\x03\n\x05Scene\x12\x10\n\x08scene_id\x18\x01 \x01(\t\x12\x10\n\x08video_id\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\r\n\x05index\x18\x04 \x01(\x05\x12/\n\x0cstart_offset\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nend_offset\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x34\n\ntranscript\x18\x07 \x03(\x0b\x32 .heimdex.scene.v1.TranscriptLine\x12#\n\x04tags\x18\x08 \x03(\x0b\x32\x15.heimdex.scene.v1.Tag\x12-\n\x06people\x18\t \x03(\x0b\x32\x1d.heimdex.scene.v1.ScenePerson\x12,\n\x08keyframe\x18\n \x01(\x0b\x32\x1a.heimdex.scene.v1.Keyframe\x12\x18\n\x10\x66\x61\x63\x65_frame_count\x18\x0b \x01(\x05\x12\x11\n\tfile_name\x18\x0c \x01(\t\x12\x31\n\x0f\x64\x65graded_stages\x18\r \x03(\x0e\x32\x18.heimdex.common.v1.Stage*M\n\x07TagKind\x12\x18\n\x14TAG_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fTAG_KIND_VISION\x10\x01\x12\x13\n\x0fTAG_KIND_AFFECT\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cheimdex/scene/v1/scene.proto\x12\x10heimdex.scene.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1eheimdex/common/v1/common.proto\"Y\n\x03Tag\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\r\n\x05names\x18\x02 \x03(\t\x12\r\n\x05score\x18\x03 \x01(\x02\x12\'\n\x04kind\x18\x04 \x01(\x0e\x32\x19.heimdex.scene.v1.TagKind\"\x92\x01\n\x0eTranscriptLine\x12/\n\x0cstart_offset\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nend_offset\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x12\n\nconfidence\x18\x04 \x01(\x02\"{\n\x08Keyframe\x12)\n\x06offset\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nobject_key\x18\x02 \x01(\t\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\x10\n\x08width_px\x18\x04 \x01(\x05\x12\x11\n\theight_px\x18\x05 \x01(\x05\"J\n\x0bScenePerson\x12\x11\n\tperson_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x12\n\nconfidence\x18\x03 \x01(\x02\"\xf5\x03\n\x05Scene\x12\x10\n\x08scene_id\x18\x01 \x01(\t\x12\x10\n\x08video_id\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\r\n\x05index\x18\x04 \x01(\x05\x12/\n\x0cstart_offset\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nend_offset\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x34\n\ntranscript\x18\x07 \x03(\x0b\x32 .heimdex.scene.v1.TranscriptLine\x12#\n\x04tags\x18\x08 \x03(\x0b\x32\x15.heimdex.scene.v1.Tag\x12-\n\x06people\x18\t \x03(\x0b\x32\x1d.heimdex.scene.v1.ScenePerson\x12,\n\x08keyframe\x18\n \x01(\x0b\x32\x1a.heimdex.scene.v1.Keyframe\x12\x18\n\x10\x66\x61\x63\x65_frame_count\x18\x0b \x01(\x05\x12\x11\n\tfile_name\x18\x0c \x01(\t\x12\x31\n\x0f\x64\x65graded_stages\x18\r \x03(\x0e\x32\x18.heimdex.common.v1.Stage\x12/\n\x0cview_offsets\x18\x0e \x03(\x0b\x32\x19.google.protobuf.Duration*M\n\x07TagKind\x12\x18\n\x14TAG_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fTAG_KIND_VISION\x10\x01\x12\x13\n\x0fTAG_KIND_AFFECT\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'heimdex.scene.v1.scene_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TAGKIND']._serialized_start=1010
-  _globals['_TAGKIND']._serialized_end=1087
+  _globals['_TAGKIND']._serialized_start=1059
+  _globals['_TAGKIND']._serialized_end=1136
   _globals['_TAG']._serialized_start=114
   _globals['_TAG']._serialized_end=203
   _globals['_TRANSCRIPTLINE']._serialized_start=206
@@ -44,5 +44,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SCENEPERSON']._serialized_start=479
   _globals['_SCENEPERSON']._serialized_end=553
   _globals['_SCENE']._serialized_start=556
-  _globals['_SCENE']._serialized_end=1008
+  _globals['_SCENE']._serialized_end=1057
 # @@protoc_insertion_point(module_scope)

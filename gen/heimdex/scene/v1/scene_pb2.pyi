@@ -208,6 +208,7 @@ class Scene(_message.Message):
     FACE_FRAME_COUNT_FIELD_NUMBER: _builtins.int
     FILE_NAME_FIELD_NUMBER: _builtins.int
     DEGRADED_STAGES_FIELD_NUMBER: _builtins.int
+    VIEW_OFFSETS_FIELD_NUMBER: _builtins.int
     scene_id: _builtins.str
     """Id, `scn_…`, the same in every revision with the same cuts."""
     video_id: _builtins.str
@@ -248,6 +249,13 @@ class Scene(_message.Message):
     def degraded_stages(self) -> _containers.RepeatedScalarFieldContainer[_common_pb2.Stage.ValueType]:
         """Outcomes of stages that had nothing to give, by stage."""
 
+    @_builtins.property
+    def view_offsets(self) -> _containers.RepeatedCompositeFieldContainer[_duration_pb2.Duration]:
+        """Where the pictures were taken that stand for what is seen, from the beginning of the video: one where
+        the scene looks the same throughout, else at most 3, that of most of the scene first. Empty for scenes
+        that were indexed before it was told.
+        """
+
     def __init__(
         self,
         *,
@@ -264,10 +272,11 @@ class Scene(_message.Message):
         face_frame_count: _builtins.int = ...,
         file_name: _builtins.str = ...,
         degraded_stages: _abc.Iterable[_common_pb2.Stage.ValueType] | None = ...,
+        view_offsets: _abc.Iterable[_duration_pb2.Duration] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_offset", b"end_offset", "keyframe", b"keyframe", "start_offset", b"start_offset"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded_stages", b"degraded_stages", "end_offset", b"end_offset", "face_frame_count", b"face_frame_count", "file_name", b"file_name", "index", b"index", "keyframe", b"keyframe", "people", b"people", "revision", b"revision", "scene_id", b"scene_id", "start_offset", b"start_offset", "tags", b"tags", "transcript", b"transcript", "video_id", b"video_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded_stages", b"degraded_stages", "end_offset", b"end_offset", "face_frame_count", b"face_frame_count", "file_name", b"file_name", "index", b"index", "keyframe", b"keyframe", "people", b"people", "revision", b"revision", "scene_id", b"scene_id", "start_offset", b"start_offset", "tags", b"tags", "transcript", b"transcript", "video_id", b"video_id", "view_offsets", b"view_offsets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -640,6 +640,7 @@ class SceneHit(_message.Message):
     TRANSCRIPT_FIELD_NUMBER: _builtins.int
     MATCHED_TAGS_FIELD_NUMBER: _builtins.int
     MATCHED_PEOPLE_FIELD_NUMBER: _builtins.int
+    BEST_FRAME_OFFSET_FIELD_NUMBER: _builtins.int
     rank: _builtins.int
     """Place in the list, from 1 over all pages."""
     score: _builtins.float
@@ -668,6 +669,12 @@ class SceneHit(_message.Message):
     def matched_people(self) -> _containers.RepeatedCompositeFieldContainer[_scene_pb2.ScenePerson]:
         """People that the query or the filter names, best first."""
 
+    @_builtins.property
+    def best_frame_offset(self) -> _duration_pb2.Duration:
+        """Where the picture was taken, from the beginning of the video, that is nearest to what is looked for: one
+        of `scene.view_offsets`. Not set unless what is seen adds to the score.
+        """
+
     def __init__(
         self,
         *,
@@ -680,10 +687,11 @@ class SceneHit(_message.Message):
         transcript: _abc.Iterable[Global___TextRun] | None = ...,
         matched_tags: _abc.Iterable[_scene_pb2.Tag] | None = ...,
         matched_people: _abc.Iterable[_scene_pb2.ScenePerson] | None = ...,
+        best_frame_offset: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["scene", b"scene"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["best_frame_offset", b"best_frame_offset", "scene", b"scene"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "contributions", b"contributions", "match_quality", b"match_quality", "matched_people", b"matched_people", "matched_tags", b"matched_tags", "rank", b"rank", "scene", b"scene", "score", b"score", "transcript", b"transcript"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["best_frame_offset", b"best_frame_offset", "confidence", b"confidence", "contributions", b"contributions", "match_quality", b"match_quality", "matched_people", b"matched_people", "matched_tags", b"matched_tags", "rank", b"rank", "scene", b"scene", "score", b"score", "transcript", b"transcript"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
