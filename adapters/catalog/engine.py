@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from typing import Any, Self, TypeVar
 
 from sqlalchemy import event, text
@@ -92,8 +92,21 @@ def _begin_sqlite(connection: Any) -> None:
 @asynccontextmanager
 async def begin_exclusive(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """Open one transaction that nobody else writes beside, on SQLite; on PostgreSQL an ordinary one."""
-    async with engine.execution_options(**{_BEGIN: _EXCLUSIVE}).begin() as connection:
+    connection = await _connect(engine.execution_options(**{_BEGIN: _EXCLUSIVE}))
+    async with aclosing(connection), connection.begin():
         yield connection
+
+
+async def _connect(engine: AsyncEngine) -> AsyncConnection:
+    """Connect, and again while others do: of several that make a new file a WAL one, SQLite lets one succeed."""
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + _EXCLUSIVE_TIMEOUT_MS / 1000
+    while True:
+        try:
+            return await engine.connect()
+        except DBAPIError as error:
+            if not _met_another(error) or loop.time() >= until_s:
+                raise
 
 
 class Transactions:
