@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line on standard error, for every process of Heimdex."""
+"""Logs: one JSON object a line: what Heimdex says on standard output, what its libraries say on standard error."""
 
 from __future__ import annotations
 
