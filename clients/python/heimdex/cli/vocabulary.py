@@ -97,7 +97,8 @@ def set_(
             )
             raise
         for each in client.watch_generation(made.generation) if watch else [made]:
-            each.error.message = _in_files(each.error.message, files)
+            if each.HasField("error"):
+                each.error.message = _in_files(each.error.message, files)
             generations.show(each, json=json)
             made = each
     if made.state == pb.GENERATION_STATE_FAILED:

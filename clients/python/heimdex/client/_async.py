@@ -433,13 +433,14 @@ class AsyncClient:
 
     async def watch_generation(self, generation: int) -> AsyncIterator[admin_pb2.Generation]:
         """Yield a generation now and after each change, until it is built, or FAILED, or dropped."""
-        seen = None
-        while seen is None or seen.state in _COMING:
+        seen, coming = b"", True
+        while coming:
             found = await self.get_generation(generation)
-            if found == seen:
+            now = found.SerializeToString(deterministic=True)  # the message is the caller's, who may write into it
+            if now == seen:
                 await asyncio.sleep(_LOOK_S)
             else:
-                seen = found
+                seen, coming = now, found.state in _COMING
                 yield found
 
     async def list_generations(self) -> Sequence[admin_pb2.Generation]:
