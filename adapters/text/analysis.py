@@ -2,8 +2,8 @@
 
 Whoever changes what an analyser does raises ``_TEXT_ANALYSIS`` of ``indexer/schema``: old rows keep their old words.
 
-- Rows are cut with ``mixed`` (a compound and its parts), queries with ``discard`` (parts alone), where synonyms may
-  follow one day: after ``mixed`` they are refused.
+- Rows are cut with ``mixed`` (a compound and its parts), queries with ``discard`` (parts alone), by which
+  synonyms are found in them.
 - The stop tags are named, because the default ones delete meaning (비급여 would be 급여). Numbers stay as they are
   written: ``nori_number`` makes 221 of "22일".
 - Punctuation is dropped, else spaces take positions and phrases fail. 韓國 is read as 한국.

@@ -30,7 +30,7 @@ from tests.stack import Stack
 pytestmark = pytest.mark.bench
 
 _LIMIT = 20
-_LEG_ROWS = Budgets().leg_rows
+_BUDGETS = Budgets()
 _CALLERS = (1, 16, 100)
 _TOO_MANY = 300
 _TENANTS = 8
@@ -149,18 +149,18 @@ async def _parts(
         return 1
 
     async def text(query: str) -> int:
-        (hits,) = await stores.text.search(generation.text_index, [TextQuery(tenant, query, limit=_LEG_ROWS)])
+        (hits,) = await stores.text.search(generation.text_index, [TextQuery(tenant, query, limit=_BUDGETS.words_rows)])
         return len(hits)
 
     async def text_vectors(query: str) -> int:
         (rows,) = await stores.text_vectors.search(
-            generation.text_collection, tenant, vectors[query].text[None, :], limit=_LEG_ROWS
+            generation.text_collection, tenant, vectors[query].text[None, :], limit=_BUDGETS.leg_rows
         )
         return len(rows)
 
     async def vision_vectors(query: str) -> int:
         (rows,) = await stores.vision_vectors.search(
-            generation.vision_collection, tenant, vectors[query].vision[None, :], limit=_LEG_ROWS
+            generation.vision_collection, tenant, vectors[query].vision[None, :], limit=_BUDGETS.leg_rows
         )
         return len(rows)
 
