@@ -138,9 +138,8 @@ class SearchService(SearchServiceServicer):
         )
         asked_for = searches.sought(frozen.marking, (*asked.filter.person_ids, *frozen.people))
         following = replace(frozen, first_rank=frozen.first_rank + len(page.hits), rest=page.rest)
-        yield pb.SearchScenesResponse(
+        frame = pb.SearchScenesResponse(
             kind=pb.FRAME_KIND_DONE,
-            hits=searches.hits(page.hits, asked_for),
             answered=[searches.channel(name) for name in frozen.answered],
             summary=searches.summary(
                 query_id=frozen.query_id,
@@ -154,6 +153,8 @@ class SearchService(SearchServiceServicer):
             ),
             next_page_token=self._seal(who, asked, following),
         )
+        searches.put_hits(page.hits, asked_for, frame.hits.add)
+        yield frame
 
     async def _picture(self, asked: SearchRequest, active: Active, end_s: float) -> Float32:
         return await self._pictures.vector(

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
 from gateway import scenes
-from gateway.videos import duration
-from heimdex.scene.v1 import scene_pb2
+from gateway.videos import duration, put_duration
 from heimdex.search.v1 import search_service_pb2 as pb
 from indexer.search.parse import Parsed, stems
-from indexer.search.types import Cause, Channel, Degraded, Facet, Hit, MatchQuality, Summary, Update
+from indexer.search.transcripts import scene_of
+from indexer.search.types import (
+    Cause,
+    Channel,
+    Degraded,
+    Facet,
+    FrameKind,
+    Hit,
+    MatchQuality,
+    Ranked,
+    Run,
+    Summary,
+    Update,
+)
 
 _CHANNEL_VALUES: Final = MappingProxyType({name: pb.Channel.Value(f"CHANNEL_{name.name}") for name in Channel})
+_FRAME_KINDS: Final = MappingProxyType({kind: pb.FrameKind.Value(f"FRAME_KIND_{kind.name}") for kind in FrameKind})
 _FACET_VALUES: Final = MappingProxyType({name: pb.Facet.Value(f"FACET_{name.name}") for name in Facet})
 _QUALITY_VALUES: Final = MappingProxyType(
     {name: pb.MatchQuality.Value(f"MATCH_QUALITY_{name.name}") for name in MatchQuality}
@@ -25,7 +38,7 @@ _QUALITY_VALUES: Final = MappingProxyType(
 _CAUSES: Final[Mapping[Cause, pb.DegradedCause.ValueType]] = MappingProxyType(
     {Cause.LATE: pb.DEGRADED_CAUSE_LATE, Cause.FAILED: pb.DEGRADED_CAUSE_UNAVAILABLE}
 )
-_TAG_NAMES: Final = 4096  # a profile knows some thousand
+_SCENES: Final = 4096  # whose tags are remembered: what a library is asked for comes again; 1 KB each
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +69,18 @@ def frame(update: Update, query_id: str, person_ids: Iterable[str] = ()) -> pb.S
         query_id: of the answer.
         person_ids: whom the filter names.
     """
-    kind = pb.FrameKind.Value(f"FRAME_KIND_{update.kind.name}")
-    answered = [channel(name) for name in update.answered]
+    message = pb.SearchScenesResponse(
+        kind=_FRAME_KINDS[update.kind], answered=[channel(name) for name in update.answered]
+    )
     said = update.summary
     if said is None:
-        return pb.SearchScenesResponse(kind=kind, hits=hits(update.hits), answered=answered)
+        put_hits(update.hits, NOTHING, message.hits.add)
+        return message
     asked_for = sought(said.marking, (*person_ids, *(who.person_id for who in said.people)))
-    message = pb.SearchScenesResponse(
-        kind=kind,
-        hits=hits(update.hits, asked_for),
-        answered=answered,
-        summary=summary(
+    put_hits(update.hits, asked_for, message.hits.add)
+    put_hits(said.weak, asked_for, message.weak_hits.add)
+    message.summary.CopyFrom(
+        summary(
             query_id=query_id,
             total_hits=said.total_hits,
             total_is_lower_bound=said.total_is_lower_bound,
@@ -75,8 +89,7 @@ def frame(update: Update, query_id: str, person_ids: Iterable[str] = ()) -> pb.S
             elapsed_ms=said.elapsed_ms,
             ranking=said.ranking,
             generation=said.generation,
-        ),
-        weak_hits=hits(said.weak, asked_for),
+        )
     )
     _put_first_page(said, message.summary)
     return message
@@ -131,58 +144,64 @@ def summary(
     )
 
 
-def hits(found: Iterable[Hit], asked_for: Sought = NOTHING) -> list[pb.SceneHit]:
-    """Return hits, each with its scene but for the spoken lines, which its runs hold, and what of it was asked for."""
-    return [_hit(hit, asked_for) for hit in found]
+def put_hits(found: Iterable[Hit], asked_for: Sought, add: Callable[..., pb.SceneHit]) -> None:
+    """Add hits, each with its scene but for the spoken lines, which its runs hold, and what of it was asked for.
 
-
-def _hit(hit: Hit, asked_for: Sought) -> pb.SceneHit:
-    """Return a hit, filled in place: messages that are made apart are copied in."""
-    ranked = hit.ranked
-    message = pb.SceneHit(
-        rank=hit.rank,
-        score=ranked.score,
-        confidence=ranked.confidence,
-        match_quality=quality(ranked.match_quality),
-    )
-    scenes.put(hit.scene, message.scene)
-    message.scene.ClearField("transcript")
-    parts = ranked.contributions
-    for part in parts:
-        message.contributions.add(
-            channel=channel(part.channel),
-            similarity=part.similarity,
-            weight=part.weight,
-            points=part.points,
-            raw=part.raw,
+    Args:
+        add: makes a hit in the message that they belong to: one that is made apart is copied in.
+    """
+    for hit in found:
+        ranked = hit.ranked
+        message = add(
+            rank=hit.rank,
+            score=ranked.score,
+            confidence=ranked.confidence,
+            match_quality=quality(ranked.match_quality),
         )
-    if ranked.view is not None and any(part.channel is Channel.VISION and part.points > 0 for part in parts):
+        scenes.put(hit.scene, message.scene)
+        message.scene.ClearField("transcript")
+        _put_contributions(ranked, message)
+        _put_runs(hit.transcript, message)
+        if asked_for.words:
+            for tag, words in enumerate(_tag_words(hit.scene.body)):
+                if not words.isdisjoint(asked_for.words):
+                    message.matched_tags.append(message.scene.tags[tag])
+        if asked_for.people:
+            there = (who for who in message.scene.people if who.person_id in asked_for.people)
+            message.matched_people.extend(sorted(there, key=lambda who: -who.confidence))
+
+
+def _put_contributions(ranked: Ranked, message: pb.SceneHit) -> None:
+    seen = False
+    for name, similarity, weight, points, raw in ranked.contributions:
+        part = message.contributions.add()
+        part.channel = _CHANNEL_VALUES[name]
+        part.similarity = similarity
+        part.weight = weight
+        part.points = points
+        part.raw = raw
+        seen = seen or (name is Channel.VISION and points > 0)
+    if seen and ranked.view is not None:
         # None of a scene that was indexed before views had times.
         for offset in message.scene.view_offsets[ranked.view : ranked.view + 1]:
             message.best_frame_offset.CopyFrom(offset)
-    for run in hit.transcript:
-        message.transcript.add(
-            text=run.text,
-            highlighted=run.highlighted,
-            start_offset=duration(run.start_ms),
-            end_offset=duration(run.end_ms),
-        )
-    if asked_for.words:
-        message.matched_tags.extend(tag for tag in message.scene.tags if _names(tag, asked_for.words))
-    if asked_for.people:
-        there = (who for who in message.scene.people if who.person_id in asked_for.people)
-        message.matched_people.extend(sorted(there, key=lambda who: -who.confidence))
-    return message
 
 
-def _names(tag: scene_pb2.Tag, words: frozenset[str]) -> bool:
-    """Return whether a tag has one of the words in a name; one without names in its id, as the text index has it."""
-    return any(not words.isdisjoint(_words_of_name(name)) for name in tag.names or (tag.tag.replace("_", " "),))
+def _put_runs(transcript: Iterable[Run], message: pb.SceneHit) -> None:
+    for text, highlighted, start_ms, end_ms in transcript:
+        run = message.transcript.add(text=text, highlighted=highlighted)
+        put_duration(start_ms, run.start_offset)
+        put_duration(end_ms, run.end_offset)
 
 
-@lru_cache(maxsize=_TAG_NAMES)
-def _words_of_name(name: str) -> frozenset[str]:
-    return _words(name)
+@lru_cache(maxsize=_SCENES)
+def _tag_words(body: bytes) -> tuple[frozenset[str], ...]:
+    """Return the words of the names of each tag of a stored scene; one without names has its id, as the text index has
+    it.
+    """
+    scene = scene_of(body)
+    named = (tag.names or (tag.tag.replace("_", " "),) for tag in scene.tags)
+    return tuple(frozenset().union(*map(_words, names)) for names in named)
 
 
 def _words(text: str) -> frozenset[str]:

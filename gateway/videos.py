@@ -76,8 +76,15 @@ def timestamp(unix_ms: int) -> Timestamp:
 
 def duration(milliseconds: int) -> Duration:
     """Return a length as a message."""
-    seconds, rest_ms = divmod(milliseconds, 1000)
-    return Duration(seconds=seconds, nanos=rest_ms * 1_000_000)
+    message = Duration()
+    put_duration(milliseconds, message)
+    return message
+
+
+def put_duration(milliseconds: int, message: Duration) -> None:
+    """Write a length into a message."""
+    message.seconds, rest_ms = divmod(milliseconds, 1000)
+    message.nanos = rest_ms * 1_000_000
 
 
 def _stage(run: StageRun, now_ms: int) -> video_pb2.StageStatus:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Row
@@ -135,19 +136,26 @@ def video_of(row: VideoRow, runs: Iterable[StageRunRow], plan_key: str) -> Video
     )
 
 
-def scene_of(row: Row[Any], people: Sequence[ScenePerson]) -> SceneRow:
-    """Return a scene with the people in it, best first."""
-    return SceneRow(
-        scene_id=row.scene_id,
-        tenant_id=row.tenant_id,
-        video_id=row.video_id,
-        revision=row.revision,
-        index=row.position,
-        start_ms=row.start_ms,
-        end_ms=row.end_ms,
-        body=row.body,
-        people=tuple(sorted(people, key=lambda person: (-person.confidence, person.person_id))),
-    )
+SCENE_COLUMNS = (
+    SceneTableRow.scene_id,
+    SceneTableRow.tenant_id,
+    SceneTableRow.video_id,
+    SceneTableRow.revision,
+    SceneTableRow.position,
+    SceneTableRow.start_ms,
+    SceneTableRow.end_ms,
+    SceneTableRow.body,
+)
+"""What ``scene_of`` reads, in the order of ``SceneRow``: a search makes thirty of them."""
+
+
+def scene_of(row: Row[Any], people: Mapping[tuple[str, int], Sequence[ScenePerson]]) -> SceneRow:
+    """Return a scene with the people in it, best first; ``people`` by scene id and revision."""
+    scene = SceneRow(*row)
+    there = people.get((scene.scene_id, scene.revision))
+    if not there:
+        return scene
+    return replace(scene, people=tuple(sorted(there, key=lambda person: (-person.confidence, person.person_id))))
 
 
 def scene_row(scene: SceneRow) -> SceneTableRow:

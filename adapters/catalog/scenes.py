@@ -14,7 +14,7 @@ from sqlalchemy.orm import aliased
 from adapters.batcher import Batcher
 from adapters.catalog.engine import Transactions, unix_ms
 from adapters.catalog.models import PersonRow, ScenePersonRow, SceneTableRow, VideoRow
-from adapters.catalog.rows import scene_of
+from adapters.catalog.rows import SCENE_COLUMNS, scene_of
 from adapters.catalog.state import Command
 from contracts.catalog import Appearance, Footage, ScenePerson, SceneRow
 from contracts.errors import NotFound
@@ -198,7 +198,7 @@ def shown(tenant_id: str | BindParameter[str]) -> Select[Any]:
     # Of the video as an expression: by its index SQLite would read all videos and scenes of the tenant to find thirty.
     same_tenant = VideoRow.tenant_id.concat("") == tenant_id
     return (
-        select(*SceneTableRow.__table__.columns)  # no entities, which cost more than the reading
+        select(*SCENE_COLUMNS)  # no entities, which cost more than the reading
         .join(VideoRow, searchable)
         .where(SceneTableRow.tenant_id == tenant_id, same_tenant, VideoRow.command.not_in(_HIDDEN))
     )
@@ -254,7 +254,7 @@ async def read_scenes(
     connection = await session.connection()
     rows = (await connection.execute(query, parameters)).all()
     people = await people_in(connection, [row.scene_id for row in rows])
-    return [scene_of(row, people.get((row.scene_id, row.revision), ())) for row in rows]
+    return [scene_of(row, people) for row in rows]
 
 
 async def people_in(

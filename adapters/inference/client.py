@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _NAME = "inference"
 _MAX_BATCH = 64
+_MAX_CALLS = 2  # as many as the other side works on at once
 _MAX_WAITING = 512
 _CACHED = 4096  # queries; 15 MB with the small profile
 
@@ -71,7 +72,7 @@ class GrpcQueryEncoder:
         self._cache: OrderedDict[str, QueryVectors] = OrderedDict()
         self._pending: dict[str, _Pending] = {}
         self._batcher: Batcher[str, QueryVectors] = Batcher(
-            self._encode, max_batch=_MAX_BATCH, max_waiting=_MAX_WAITING
+            self._encode, max_batch=_MAX_BATCH, max_waiting=_MAX_WAITING, max_calls=_MAX_CALLS
         )
 
     async def encode(self, text: str) -> QueryVectors:

@@ -27,6 +27,7 @@ MAX_TEXTS = 64
 MAX_TEXT_LENGTH = 2000
 
 _MAX_BATCH = 64  # texts in one call of an encoder; beyond 16 more gain nothing, but a wave of searches stays together
+_MAX_CALLS = 2  # of both encoders: two waves of searches need not wait for each other while a core is idle
 _MAX_WAITING = 1024
 _WARM_UP = "따뜻하게"
 
@@ -60,9 +61,9 @@ class InferenceService(InferenceServiceServicer):
         self._vision = vision
         self._faces = _IdleModel(make_faces, idle_s)
         self._images = _IdleModel(make_images, idle_s)
-        self._threads = ThreadPoolExecutor(2, "encode")
+        self._threads = ThreadPoolExecutor(2 * _MAX_CALLS, "encode")
         self._batcher: Batcher[str, pb.QueryVectors] = Batcher(
-            self._encode, max_batch=_MAX_BATCH, max_waiting=_MAX_WAITING
+            self._encode, max_batch=_MAX_BATCH, max_waiting=_MAX_WAITING, max_calls=_MAX_CALLS
         )
         self._warm = False
 

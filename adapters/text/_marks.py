@@ -81,16 +81,18 @@ def stems(words: Sequence[str], tokens: Iterable[Mapping[str, object]]) -> Stems
     return {word: tuple(parts) for word, parts in found.items()}
 
 
-def marks(text: str, transcript: str, known: Stems) -> list[tuple[int, int]]:
-    """Return half-open ranges of code points of ``transcript`` that mean what a word of ``text`` means, merged."""
+def marks(text: str, transcripts: Sequence[str], known: Stems) -> list[list[tuple[int, int]]]:
+    """Return half-open ranges of code points of each transcript that mean what a word of ``text`` means, merged."""
     wanted = {stem for word in in_words(text) for stem, _, _ in known[word]}
-    ranges = sorted(
-        (found.start() + first, found.start() + last)
-        for found in _WORD.finditer(transcript)
-        for stem, first, last in known[found[0]]
-        if stem in wanted
-    )
-    return merged(ranges)
+    meant = ((word, [place for stem, *place in own if stem in wanted]) for word, own in known.items())
+    parts = {word: places for word, places in meant if places}
+    return [_marked(transcript, parts) for transcript in transcripts]
+
+
+def _marked(transcript: str, parts: Mapping[str, Iterable[Sequence[int]]]) -> list[tuple[int, int]]:
+    """Return the ranges of some words of a transcript, merged; ``parts`` has what is meant of each."""
+    words = ((word.start(), parts[word[0]]) for word in _WORD.finditer(transcript) if word[0] in parts)
+    return merged(sorted((at + first, at + last) for at, places in words for first, last in places))
 
 
 def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -12,7 +12,7 @@ import math
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -188,16 +188,16 @@ def tag_search(plan_: Plan) -> Body:
 
 def hits(plan_: Plan, speech: Mapping[str, Any], tags: Mapping[str, Any]) -> list[TextHit]:
     """Merge the answers to both searches: by BM25, then by tags, then by row id."""
-    given = sum(plan_.in_phrases.values())
-    found = [*speech["hits"]["hits"], *tags["hits"]["hits"]]
-    videos = {_row(hit): str(hit["fields"]["video_id"][0]) for hit in found}
+    videos = {_row(hit): str(hit["fields"]["video_id"][0]) for hit in (*speech["hits"]["hits"], *tags["hits"]["hits"])}
     tagged = {_row(hit): min(1.0, hit["_score"]) for hit in tags["hits"]["hits"]}
+    coverage: dict[tuple[str, ...], float] = {}  # many rows show the same
     said = {}
     for hit in speech["hits"]["hits"]:
-        held = _held(plan_.signs[int(number)] for number in hit.get("matched_queries", ()))
-        more = sum(plan_.shares[word] * share for word, share in held.items() if word not in plan_.in_phrases)
-        said[_row(hit)] = (hit["_score"], min(1.0, given + more))
-    merged = [TextHit(row, bm25, tagged.get(row, 0.0), coverage, videos[row]) for row, (bm25, coverage) in said.items()]
+        shown = tuple(hit.get("matched_queries", ()))
+        if shown not in coverage:
+            coverage[shown] = _coverage(plan_, shown)
+        said[_row(hit)] = (hit["_score"], coverage[shown])
+    merged = [TextHit(row, bm25, tagged.get(row, 0.0), held, videos[row]) for row, (bm25, held) in said.items()]
     merged += [TextHit(row, 0.0, score, 0.0, videos[row]) for row, score in tagged.items() if row not in said]
     return sorted(merged, key=lambda hit: (-hit.bm25, -hit.tag_score, hit.row_id))
 
@@ -247,13 +247,16 @@ def _slop(phrase: Words) -> int:
     return min(_MAX_SLOP, max(0, phrase.count - 1))
 
 
-def _held(signs: Iterable[Sign]) -> Mapping[str, float]:
-    """Return word -> how much of it a row holds that shows these signs."""
-    shares: dict[str, float] = defaultdict(float)
-    for sign in signs:
+def _coverage(plan_: Plan, shown: Sequence[str]) -> float:
+    """Return the share of the query that a row holds that shows these signs, by their numbers, [0, 1]."""
+    held: dict[str, float] = defaultdict(float)
+    for number in shown:
+        sign = plan_.signs[int(number)]
         for word in sign.words:
-            shares[word] += sign.share
-    return {word: min(1.0, share) for word, share in shares.items() if share >= _MIN_PIECES}
+            held[word] += sign.share
+    counted = ((word, min(1.0, share)) for word, share in held.items() if share >= _MIN_PIECES)
+    more = sum(plan_.shares[word] * share for word, share in counted if word not in plan_.in_phrases)
+    return min(1.0, sum(plan_.in_phrases.values()) + more)
 
 
 def _pairs(word: str) -> list[str]:

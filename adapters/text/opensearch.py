@@ -169,7 +169,7 @@ class OpenSearchText:
             known = {**known, **await self._stems(index, MARKED, [meant])}
         except Absent:
             return [[] for _ in transcripts]
-        return [marks(meant, transcript, known) for transcript in transcripts]
+        return marks(meant, transcripts, known)
 
     async def suggest(
         self, index: str, tenant_id: str, beginnings: Sequence[str], *, limit: int

@@ -46,15 +46,21 @@ class Recall:
         self, collection: str, tenant_id: str, row_ids: Iterable[str], vector: Float32, now_s: float
     ) -> tuple[dict[str, Nearness], list[str]]:
         """Return how near the scenes that are kept are to ``vector``, of length 1; and the rows that are not kept."""
-        asked = dict.fromkeys(row_ids)
         kept = self._kept.get(collection)
         if kept is None:
-            return {}, list(asked)
-        there = {row: scene for row in asked if (scene := kept.scene(tenant_id, row, now_s)) is not None}
-        places = [place for scene in there.values() for place in scene.places]
+            return {}, list(dict.fromkeys(row_ids))
+        there: dict[str, _Scene] = {}
+        missing: list[str] = []
+        places: list[int] = []
+        for row in dict.fromkeys(row_ids):
+            scene = kept.scenes.get((tenant_id, row))
+            if scene is None or now_s - scene.since_s > _KEPT_S:
+                missing.append(row)
+            else:
+                there[row] = scene
+                places += scene.places
         cosines = iter((kept.vectors[places] @ vector).tolist())
-        found = {row: _next(scene.views, cosines) for row, scene in there.items()}
-        return found, [row for row in asked if row not in there]
+        return {row: _next(scene.views, cosines) for row, scene in there.items()}, missing
 
     def keep(self, collection: str, tenant_id: str, scenes: Mapping[str, Views], now_s: float) -> None:
         """Keep what was found out."""
@@ -83,22 +89,18 @@ class _Kept:
         rows = _KEPT_BYTES // (4 * dim)
         self.vectors = np.empty((rows, dim), np.float32)  # pages of it that nobody has written take no memory
         self._owners: list[Row | None] = [None] * rows
-        self._scenes: dict[Row, _Scene] = {}
+        self.scenes: dict[Row, _Scene] = {}
         self._next = 0
-
-    def scene(self, tenant_id: str, row_id: str, now_s: float) -> _Scene | None:
-        scene = self._scenes.get((tenant_id, row_id))
-        return None if scene is None or now_s - scene.since_s > _KEPT_S else scene
 
     def put(self, tenant_id: str, row_id: str, views: Views, now_s: float) -> None:
         row, numbers = (tenant_id, row_id), tuple(views)
-        before = self._scenes.get(row)
+        before = self.scenes.get(row)
         if before is not None and before.views == numbers:
             places = before.places
         else:
             self._drop(row)
             places = tuple(self._taken(row) for _ in numbers)
-        self._scenes[row] = _Scene(now_s, places, numbers)
+        self.scenes[row] = _Scene(now_s, places, numbers)
         self.vectors[list(places)] = list(views.values())
 
     def _taken(self, row: Row) -> int:
@@ -110,6 +112,6 @@ class _Kept:
 
     def _drop(self, row: Row | None) -> None:
         """Let a scene go with all of its vectors: the best of some of them might not be its best."""
-        if row is not None and row in self._scenes:
-            for place in self._scenes.pop(row).places:
+        if row is not None and row in self.scenes:
+            for place in self.scenes.pop(row).places:
                 self._owners[place] = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -118,7 +119,7 @@ def fuse(
         answers: of the channels that answered; must hold ``condition.needs()``.
     """
     videos = {row: video for answer in answers.values() for row, video in answer.videos.items()}
-    rows = sorted(candidates(answers, condition), key=lambda row: (videos.get(row, ""), row))
+    rows = [row for _, row in sorted((videos.get(row, ""), row) for row in candidates(answers, condition))]
     if not rows:
         return 0, ()
     raw, covered = evidence(answers, rows, condition)
@@ -141,14 +142,21 @@ def fuse(
     order = hits[np.argsort(-scores[hits], kind="stable")].tolist()
     listed = _listed(order, rows, videos, listing)
     best = np.array(listed[:limit], np.intp)
-    own = [_by_row(columns, tuple(answers), best) for columns in (similar, weights, raw)]
+    channels = tuple(answers)
+    own = (_by_row(columns, channels, best) for columns in (similar, weights, raw))
     views = answers[Channel.VISION].views if Channel.VISION in answers else {}
-    seen = [views.get(rows[row]) for row in best.tolist()]
-    ranked = zip(best.tolist(), scores[best].tolist(), sure[best].tolist(), *own, seen, strict=True)
-    return len(listed), tuple(
-        Ranked(rows[row], score, certain, quality_of_hit(ranking, certain), tuple(answers), *measures)
-        for row, score, certain, *measures in ranked
+    found = [rows[row] for row in best.tolist()]
+    qualities = [quality_of_hit(ranking, value) for value in sure[best].tolist()]
+    columns = (
+        found,
+        scores[best].tolist(),
+        sure[best].tolist(),
+        qualities,
+        repeat(channels),
+        *own,
+        map(views.get, found),
     )
+    return len(listed), tuple(map(Ranked._make, zip(*columns, strict=False)))
 
 
 def evidence(
@@ -165,7 +173,7 @@ def _column(answer: Answer, rows: Sequence[str]) -> Column:
     A row that a list did not reach has at most the list's lowest: taking 0 would cost quality.
     """
     unreached = 0.0 if answer.exact else min(answer.raw.values(), default=0.0)
-    return np.array([answer.raw.get(row, unreached) for row in rows], np.float64)
+    return np.fromiter(map(answer.raw.get, rows, repeat(unreached)), np.float64, len(rows))
 
 
 def _listed(order: Sequence[int], rows: Sequence[str], videos: Mapping[str, str], listing: Listing) -> Sequence[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
@@ -15,8 +15,7 @@ from indexer.search.types import Run
 _BETWEEN = " "
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A spoken line: milliseconds from the beginning of the video, ``end_ms`` exclusive."""
 
     start_ms: int
@@ -50,23 +49,22 @@ def runs(spoken: Sequence[Line], ranges: Sequence[tuple[int, int]] = ()) -> tupl
     """
     out: list[Run] = []
     start = 0
-    for index, line in enumerate(spoken):
-        text = line.text if index == len(spoken) - 1 else line.text + _BETWEEN
+    last_line = len(spoken) - 1
+    for index, (start_ms, end_ms, said) in enumerate(spoken):
+        text = said if index == last_line else said + _BETWEEN
         end = start + len(text)
         at = start
         for first, last in ranges:
             low, high = max(first, at), min(last, end)
             if low < high:
-                out += _run(line, text[at - start : low - start], highlighted=False)
-                out += _run(line, text[low - start : high - start], highlighted=True)
+                if at < low:
+                    out.append(Run(text[at - start : low - start], False, start_ms, end_ms))
+                out.append(Run(text[low - start : high - start], True, start_ms, end_ms))
                 at = high
-        out += _run(line, text[at - start :], highlighted=False)
+        if at < end:
+            out.append(Run(text[at - start :], False, start_ms, end_ms))
         start = end
     return tuple(out)
-
-
-def _run(line: Line, text: str, *, highlighted: bool) -> list[Run]:
-    return [Run(text, highlighted, line.start_ms, line.end_ms)] if text else []
 
 
 def _ms(duration: Duration) -> int:

@@ -25,7 +25,7 @@ _MAX_TOKENS = 512  # of one run. Source: measured; twice as many cost a tenth mo
 
 
 class E5:
-    """Text encoder of the small profile; safe from several threads (one call at a time). Load is lazy.
+    """Text encoder of the small profile; safe from several threads. Load is lazy.
 
     E5's vectors lie in narrow cones, one a language: unrelated Korean texts have cosines of 0.73-0.81, and a question
     is nearer to anything in its own language than to its answer in another. So three directions are taken out of each:
@@ -70,8 +70,9 @@ class E5:
             if self._network is None:
                 with loading("text"):
                     self._network = _Network(self._models_dir, self._threads)
-            with running("text"):
-                vectors = self._network.encode([f"{kind}: {text}" for text in texts])
+            network = self._network
+        with running("text"):
+            vectors = network.encode([f"{kind}: {text}" for text in texts])
         return without(_directions(), vectors)
 
 

@@ -63,7 +63,7 @@ class Film:
             done = [frame async for frame in frames][-1]
         assert done.summary is not None
         assert not done.summary.degraded
-        return searches.hits(done.hits)[0]
+        return searches.frame(done, "qry_1").hits[0]
 
     def seen(self, name: str) -> Float32:
         """Return the vector of a photograph."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import replace
 
 from contracts.catalog import ScenePerson, SceneRow
@@ -38,8 +39,14 @@ def hit() -> Hit:
     return Hit(3, row, ranked, (Run("고양이", True, 0, 500), Run("가 잔다", False, 0, 500)))
 
 
+def messages(hits: Sequence[Hit], asked_for: searches.Sought = searches.NOTHING) -> list[pb.SceneHit]:
+    answer = pb.SearchScenesResponse()
+    searches.put_hits(hits, asked_for, answer.hits.add)
+    return list(answer.hits)
+
+
 def test_a_hit_is_told_whole() -> None:
-    (message,) = searches.hits([hit()])
+    (message,) = messages([hit()])
     assert (message.rank, message.score, message.confidence) == (3, 0.625, 0.5)
     assert message.match_quality == pb.MATCH_QUALITY_BEST_GUESS
     assert (message.scene.scene_id, len(message.scene.transcript)) == ("scn_1", 0)
@@ -98,7 +105,7 @@ def test_only_done_has_a_summary() -> None:
 def matched(query: str, *tags: scene_pb2.Tag, people: tuple[str, ...] = ()) -> pb.SceneHit:
     found = hit()
     body = scene_pb2.Scene(scene_id="scn_1", tags=tags).SerializeToString()
-    (message,) = searches.hits([replace(found, scene=replace(found.scene, body=body))], searches.sought(query, people))
+    (message,) = messages([replace(found, scene=replace(found.scene, body=body))], searches.sought(query, people))
     return message
 
 
@@ -121,7 +128,7 @@ def test_people_that_were_asked_for_are_told_surest_first() -> None:
     found = hit()
     there = tuple(ScenePerson(f"per_{n}", f"{n}", n / 10) for n in (2, 8, 5))
     sought = searches.sought("", ("per_8", "per_2"))
-    (message,) = searches.hits([replace(found, scene=replace(found.scene, people=there))], sought)
+    (message,) = messages([replace(found, scene=replace(found.scene, people=there))], sought)
     assert [p.person_id for p in message.matched_people] == ["per_8", "per_2"]
 
 

@@ -26,13 +26,13 @@ def test_parts_that_touch_are_one_mark() -> None:
         "찌개": (("찌개", 0, 2),),
         "김치찌개": (("김치", 0, 2), ("찌개", 2, 4)),
     }
-    assert marks("김치찌개", "  김치찌개를 찌개", known) == [(2, 6), (8, 10)]
-    assert marks("찌개", "김치찌개를\n찌개", known) == [(2, 4), (6, 8)]
+    assert marks("김치찌개", ["  김치찌개를 찌개", "밥"], known) == [[(2, 6), (8, 10)], []]
+    assert marks("찌개", ["김치찌개를\n찌개"], known) == [[(2, 4), (6, 8)]]
 
 
 def test_overlapping_parts_are_one_mark() -> None:
     known = {"끓였다": (("끓이", 0, 2), ("이", 1, 2)), "끓이": (("끓이", 0, 2), ("이", 1, 2))}
-    assert marks("끓이", "끓였다", known) == [(0, 2)]
+    assert marks("끓이", ["끓였다"], known) == [[(0, 2)]]
 
 
 def test_only_unknown_words_are_asked_for_and_each_once() -> None:
