@@ -72,9 +72,13 @@ class OpenSearchText:
         await asyncio.to_thread(import_module, "opensearchpy")
         from opensearchpy import AsyncOpenSearch
 
+        from adapters.text._json import Json
+
         # Each failure is raised to the caller, who logs it.
         logging.getLogger("opensearch").setLevel(logging.CRITICAL)
-        self._connected = AsyncOpenSearch(self._url, maxsize=_CONNECTIONS, max_retries=1, timeout=_READ_S)
+        self._connected = AsyncOpenSearch(
+            self._url, maxsize=_CONNECTIONS, max_retries=1, timeout=_READ_S, serializer=Json()
+        )
         return self
 
     async def __aexit__(
