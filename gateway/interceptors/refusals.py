@@ -1,4 +1,4 @@
-"""Refusals: calls that were told to come back -> one log line a second, with how many they were."""
+"""Refusals: calls that were told to come back -> how many they were, in the log once a second."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Refusals:
         self._counted: Counter[tuple[str, str, str, str]] = Counter()
 
     def add(self, reason: str, message: str) -> None:
-        """Count the refusal of the call under way; a line says so within a second."""
+        """Count the refusal of the call under way; a line says so within a second, one for all that are alike."""
         if not self._counted:
             self._clock.call_later(EVERY_S, self._say)
         words = structlog.contextvars.get_contextvars()
