@@ -15,6 +15,7 @@ from opentelemetry.trace import Tracer
 
 from contracts.ports import AlarmClock
 from gateway.interceptors.admission import MAX_SEARCHES, Admission, limits
+from gateway.interceptors.around import WRITE_TIMEOUT_S, Around, Surroundings
 from gateway.interceptors.auth import Auth
 from gateway.interceptors.calls import Calls
 from gateway.interceptors.deadline import Deadline
@@ -49,7 +50,7 @@ class Service:
 
 def interceptors(
     verifier: TokenVerifier, tracer: Tracer, clock: AlarmClock, *, max_searches: int = MAX_SEARCHES
-) -> tuple[grpc.aio.ServerInterceptor, ...]:
+) -> tuple[Around, ...]:
     """Return what surrounds every call, outermost first: each sees the errors of those within."""
     admission = Admission(clock, limits(max_searches))
     return (Calls(tracer), Errors(clock), Auth(verifier), admission, Deadline())
@@ -58,10 +59,14 @@ def interceptors(
 class GatewayServer:
     """A gRPC server with health and reflection."""
 
-    def __init__(self, services: Sequence[Service], around: Sequence[grpc.aio.ServerInterceptor]) -> None:
+    def __init__(
+        self, services: Sequence[Service], around: Sequence[Around], *, write_timeout_s: float = WRITE_TIMEOUT_S
+    ) -> None:
         self._names = tuple(service.name for service in services)
         self._health = health.aio.HealthServicer()
-        self._server = grpc.aio.server(interceptors=around, options=_OPTIONS)
+        self._server = grpc.aio.server(
+            interceptors=[Surroundings(around, write_timeout_s=write_timeout_s)], options=_OPTIONS
+        )
         self._serving = False
         for service in services:
             service.add(service.servicer, self._server)

@@ -1,4 +1,4 @@
-"""JSON: what OpenSearch is asked and answers, by orjson: the standard library took a twentieth of the gateway's time."""
+"""JSON: what OpenSearch is asked and answers, by orjson: the standard library took a twentieth of our time."""
 
 from __future__ import annotations
 

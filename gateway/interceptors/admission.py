@@ -40,7 +40,6 @@ class Admission(Around):
     """
 
     def __init__(self, clock: Clock, limits: Mapping[str, int]) -> None:
-        super().__init__()
         self._clock = clock
         self._limits = limits
         self._all = {kind: _Line() for kind in limits}

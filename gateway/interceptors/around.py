@@ -1,18 +1,19 @@
-"""Around: a call's handler -> the same handler with something before and after it, unary and streaming alike."""
+"""Around: a call's handler -> the same handler with things before and after it, unary and streaming alike."""
 
 from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, aclosing
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
-from contracts.errors import LimitExceeded
+from contracts.errors import FieldViolation, InvalidRequest, LimitExceeded
 
 WRITE_TIMEOUT_S = 30.0
 """How long a client may leave a frame unread before its stream is ended. Source: settled question 28."""
@@ -35,20 +36,25 @@ class Call:
     context: Any
 
 
-class Around(grpc.aio.ServerInterceptor, ABC):
-    """An interceptor that is one context manager around the handler, all of it in the call's own task.
-
-    gRPC hands interceptors the handler before it runs, so exceptions can only be seen by wrapping it. Streams are
-    iterated within, and sent from within: their errors are seen, and they are closed when the client is gone.
-    Health and reflection are left alone.
-    """
-
-    def __init__(self, *, write_timeout_s: float = WRITE_TIMEOUT_S) -> None:
-        self._write_timeout_s = write_timeout_s
+class Around(ABC):
+    """One context manager around a call's handler, in the call's own task: it sees the errors of all within."""
 
     @abstractmethod
     def around(self, call: Call) -> AbstractAsyncContextManager[None]:
         """Return what surrounds the handler of ``call``."""
+
+
+class Surroundings(grpc.aio.ServerInterceptor):
+    """All that surrounds calls, outermost first, as gRPC's one interceptor.
+
+    gRPC hands interceptors the handler before it runs, so exceptions can only be seen by wrapping it. Requests are read
+    and streams are iterated and sent within: their errors are seen, and streams are closed when the client is gone.
+    Health and reflection are left alone.
+    """
+
+    def __init__(self, arounds: Sequence[Around], *, write_timeout_s: float = WRITE_TIMEOUT_S) -> None:
+        self._arounds = tuple(arounds)
+        self._write_timeout_s = write_timeout_s
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: Any) -> Any:
         """Wrap the handler."""
@@ -59,32 +65,34 @@ class Around(grpc.aio.ServerInterceptor, ABC):
         if handler.request_streaming:
             raise NotImplementedError(f"{method} takes a stream: no call of ours does")
         metadata = {name: value for name, value in handler_call_details.invocation_metadata or () if type(value) is str}
-        coders = {
-            "request_deserializer": handler.request_deserializer,
-            "response_serializer": handler.response_serializer,
-        }
         if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(self._stream(handler.unary_stream, method, metadata), **coders)
-        return grpc.unary_unary_rpc_method_handler(self._unary(handler.unary_unary, method, metadata), **coders)
+            return grpc.unary_stream_rpc_method_handler(
+                self._stream(handler, method, metadata), response_serializer=handler.response_serializer
+            )
+        return grpc.unary_unary_rpc_method_handler(
+            self._unary(handler, method, metadata), response_serializer=handler.response_serializer
+        )
 
-    def _unary(self, inner: Callable[..., Awaitable[Any]], method: str, metadata: dict[str, str]) -> Any:
-        async def unary(request: Any, context: Any) -> Any:
-            async with self.around(Call(method, streams=False, metadata=metadata, context=context)):
-                return await inner(request, context)
+    def _unary(self, handler: Any, method: str, metadata: dict[str, str]) -> Any:
+        async def unary(body: bytes, context: Any) -> Any:
+            async with AsyncExitStack() as stack:
+                await self._enter(stack, Call(method, streams=False, metadata=metadata, context=context))
+                return await handler.unary_unary(_read(handler, body), context)
             raise AssertionError("unreachable")  # `around` lets no exception disappear
 
         return unary
 
-    def _stream(self, inner: Callable[..., Any], method: str, metadata: dict[str, str]) -> Any:
-        async def stream(request: Any, context: Any) -> None:
-            async with self.around(Call(method, streams=True, metadata=metadata, context=context)):
-                frames = inner(request, context)
-                if isinstance(frames, AsyncIterator):
-                    await self._send(frames, context)
-                else:
-                    await frames  # another interceptor of ours, which sends by itself
+    def _stream(self, handler: Any, method: str, metadata: dict[str, str]) -> Any:
+        async def stream(body: bytes, context: Any) -> None:
+            async with AsyncExitStack() as stack:
+                await self._enter(stack, Call(method, streams=True, metadata=metadata, context=context))
+                await self._send(handler.unary_stream(_read(handler, body), context), context)
 
         return stream
+
+    async def _enter(self, stack: AsyncExitStack, call: Call) -> None:
+        for each in self._arounds:
+            await stack.enter_async_context(each.around(call))
 
     async def _send(self, frames: Any, context: Any) -> None:
         begun = False
@@ -101,3 +109,11 @@ class Around(grpc.aio.ServerInterceptor, ABC):
                     raise LimitExceeded(
                         f"a frame was not read within {self._write_timeout_s:g} s", metadata={"subject": "reader"}
                     ) from None
+
+
+def _read(handler: Any, body: bytes) -> Any:
+    """Return the request. Raises InvalidRequest (permanent); gRPC itself would call it an unknown error."""
+    try:
+        return handler.request_deserializer(body)
+    except DecodeError as error:
+        raise InvalidRequest(FieldViolation("request", "is no message of the kind that this call takes")) from error

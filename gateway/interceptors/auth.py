@@ -16,7 +16,6 @@ class Auth(Around):
     """Verifies tokens."""
 
     def __init__(self, verifier: TokenVerifier) -> None:
-        super().__init__()
         self._verifier = verifier
 
     @asynccontextmanager

@@ -29,7 +29,6 @@ class Calls(Around):
 
     def __init__(self, tracer: trace.Tracer) -> None:
         """Configure; ``tracer`` makes a span of each call."""
-        super().__init__()
         self._tracer = tracer
 
     @asynccontextmanager

@@ -17,7 +17,6 @@ class Deadline(Around):
     """Ends unary calls that take too long. A client's own, shorter deadline is gRPC's business: it cancels the call."""
 
     def __init__(self, *, unary_s: float = UNARY_S) -> None:
-        super().__init__()
         self._unary_s = unary_s
 
     @asynccontextmanager

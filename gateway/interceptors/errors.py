@@ -27,8 +27,8 @@ class Errors(Around):
     """Ends calls with ``google.rpc.Status``. Aborts and cancellations pass as they are."""
 
     def __init__(self, clock: AlarmClock, *, write_timeout_s: float = WRITE_TIMEOUT_S) -> None:
-        super().__init__(write_timeout_s=write_timeout_s)
         self._refusals = Refusals(clock)
+        self._write_timeout_s = write_timeout_s
 
     @asynccontextmanager
     async def around(self, call: Call) -> AsyncIterator[None]:

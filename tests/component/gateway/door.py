@@ -40,6 +40,7 @@ from contracts.ports import Face, Float32, TextIndex, TextRow, VectorIndex
 from gateway.admin_service import AdminService
 from gateway.completion import Completion
 from gateway.feedback import Feedback
+from gateway.interceptors.around import WRITE_TIMEOUT_S
 from gateway.pages import PageTokens
 from gateway.people_service import PeopleService
 from gateway.performed import PerformedSearches
@@ -265,6 +266,7 @@ async def open_door(
     services: Sequence[Service] = (),
     objects: MemoryObjects | None = None,
     around: Callable[[TokenVerifier], Any] = lambda verifier: interceptors(verifier, NoOpTracer(), CLOCK),
+    write_timeout_s: float = WRITE_TIMEOUT_S,
 ) -> AsyncIterator[Door]:
     """Run a gateway."""
     signer = Signer(folder / "jwks.json")
@@ -302,7 +304,7 @@ async def open_door(
             Service("heimdex.people.v1.PeopleService", add_PeopleServiceServicer_to_server, people),
             Service("heimdex.admin.v1.AdminService", add_AdminServiceServicer_to_server, AdminService(catalog)),
         ]
-        server = GatewayServer(services or table, around(verifier))
+        server = GatewayServer(services or table, around(verifier), write_timeout_s=write_timeout_s)
         port = server.listen("127.0.0.1:0")
         await server.start()
         await server.set_serving(serving=True)

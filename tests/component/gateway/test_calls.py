@@ -353,6 +353,20 @@ async def test_a_message_over_the_limit_is_refused_by_grpc_itself(door: Door) ->
     assert client_errors.from_rpc(failed.value).reason == "MESSAGE_TOO_LARGE"  # the SDK knows
 
 
+@pytest.mark.parametrize(
+    "method", ["heimdex.video.v1.VideoService/GetVideo", "heimdex.search.v1.SearchService/SearchScenes"]
+)
+@pytest.mark.parametrize("body", [b"\xff", b"\x0a\x02\xff\xfe"], ids=["no message", "no text"])
+async def test_a_request_that_cannot_be_read_is_refused_by_type(door: Door, method: str, body: bytes) -> None:
+    call: Any = door.channel.unary_stream(f"/{method}")
+    unknown = await refused(call(body))
+    assert (unknown.code, unknown.reason) == (grpc.StatusCode.UNAUTHENTICATED, "INVALID_TOKEN")
+    said = await refused(call(body, metadata=door.auth()))
+    assert (said.code, said.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+    (violation,) = said.details["BadRequest"].field_violations
+    assert violation.field == "request"
+
+
 async def test_too_many_calls_at_once_are_told_when_to_come_back(tmp_path: Path, script: Scripted) -> None:
     service = Service("heimdex.video.v1.VideoService", add_VideoServiceServicer_to_server, script)
     limits = {"unary": 4, "stream": 1}
@@ -390,7 +404,9 @@ async def test_a_stream_that_nobody_reads_is_ended(tmp_path: Path, script: Scrip
     script.frame.video.file_name = "x" * 100_000
     service = Service("heimdex.video.v1.VideoService", add_VideoServiceServicer_to_server, script)
 
-    async with open_door(tmp_path, services=[service], around=lambda _: (Errors(CLOCK, write_timeout_s=0.2),)) as door:
+    async with open_door(
+        tmp_path, services=[service], around=lambda _: (Errors(CLOCK, write_timeout_s=0.2),), write_timeout_s=0.2
+    ) as door:
         call = door.videos.WatchVideo(pb.WatchVideoRequest())
         await call.read()
         async with asyncio.timeout(10):
