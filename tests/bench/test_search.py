@@ -9,28 +9,23 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from contracts.ports import QueryVectors, TextQuery
-from indexer.search.types import Budgets, SearchRequest, Update
-from tests.bench import corpus
+from indexer.search.types import SearchRequest, Update
 from tests.bench.closed_loop import Answered, Timing, drive
-from tests.bench.cpu import SERVING, cpu_s, spent
-from tests.bench.library import Filled, fill
-from tests.bench.load import Task, search_load
+from tests.bench.cpu import SERVING
+from tests.bench.library import fill
+from tests.bench.measuring import GENERATOR, PAGE, Measured, Questions, load_parts, load_whole
 from tests.bench.report import say, table
 from tests.bench.stores import Stores, models_dir, opened
 from tests.stack import Stack
 
 pytestmark = pytest.mark.bench
 
-_LIMIT = 20
-_BUDGETS = Budgets()
 _CALLERS = (1, 16, 100)
 _TOO_MANY = 300
 _TENANTS = 8
@@ -40,31 +35,6 @@ _ALONE = 300  # queries of the single caller
 _OF_PARTS = 1000
 _NAIVE = 300
 _DEADLINE_S = 30.0
-_GENERATOR = "load generator"
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A load on the whole or on a part, and the processor time of each process for one query, in ms."""
-
-    timing: Timing
-    cpu_ms: Mapping[str, float]
-
-    @property
-    def all_ms(self) -> float:
-        """Processor time of a query in all processes, in ms."""
-        return sum(self.cpu_ms.values())
-
-
-class _Questions:
-    """Queries, none of them twice: vectors of queries are kept, so a second time is another thing."""
-
-    def __init__(self) -> None:
-        self._given = 0
-
-    def take(self, count: int) -> tuple[str, ...]:
-        self._given += count
-        return tuple(corpus.queries(self._given - count, count))
 
 
 async def test_search_under_load(stack: Stack, tenant: str, pytestconfig: pytest.Config) -> None:
@@ -75,12 +45,12 @@ async def test_search_under_load(stack: Stack, tenant: str, pytestconfig: pytest
         filled = await fill(stores, tenant, scenes, models=models_dir(stack), kept=kept)
         said = f"texts encoded in {filled.encode_s:.0f} s" if filled.encode_s else "vectors kept from an earlier run"
         say(f"\nsearch: {scenes} scenes of one tenant, {said}, written in {filled.write_s:.0f} s")
-        questions = _Questions()
+        questions = Questions()
 
         async def whole(
             callers: int, count: int, *, progressive: bool = False, tenants: Sequence[str] = (tenant,)
         ) -> Measured:
-            return await _whole(stack, tenants, questions.take(count), callers, progressive=progressive)
+            return await load_whole(stack, tenants, questions.take(count), callers, progressive=progressive)
 
         warm_up = await whole(100, _WARM_UP)
         said = f"{warm_up.timing.per_second:.0f} a second, {sum(warm_up.timing.errors.values())} errors"
@@ -92,7 +62,7 @@ async def test_search_under_load(stack: Stack, tenant: str, pytestconfig: pytest
             await _searches(form, tenant, questions.take(_NAIVE // 2), 16)
         parts, in_process, one_by_one = {}, {}, {}
         for callers in _CALLERS[1:]:
-            parts[callers] = await _parts(stack, stores, tenant, filled, questions.take(_OF_PARTS), callers=callers)
+            parts[callers] = await load_parts(stack, stores, tenant, filled, questions.take(_OF_PARTS), callers=callers)
             in_process[callers] = await _searches(stores, tenant, questions.take(_NAIVE), callers)
             one_by_one[callers] = await _searches(naive, tenant, questions.take(_NAIVE), callers)
         several = [f"{tenant}-{number}" for number in range(_TENANTS)]
@@ -116,81 +86,10 @@ async def test_search_under_load(stack: Stack, tenant: str, pytestconfig: pytest
 def _check(timing: Timing) -> None:
     """Every query was answered, with a full page; whether a channel was late is a figure, no fault."""
     assert not timing.errors, timing.errors
-    assert {answer.hits for answer in timing.answers} == {_LIMIT}
+    assert {answer.hits for answer in timing.answers} == {PAGE}
 
 
 # ---- measuring ----------------------------------------------------------------------------------------
-
-
-async def _whole(
-    stack: Stack, tenants: Sequence[str], queries: Sequence[str], callers: int, *, progressive: bool = False
-) -> Measured:
-    tokens = tuple(stack.token(tenant) for tenant in tenants)
-    task = Task(stack.endpoint, tokens, tuple(queries), callers, _LIMIT, progressive)
-    return await _measured(stack, lambda: search_load(task))
-
-
-async def _measured(stack: Stack, load: Callable[[], Awaitable[Timing]]) -> Measured:
-    before = cpu_s(stack)
-    timing = await load()
-    used = {**spent(before, cpu_s(stack)), _GENERATOR: timing.cpu_s}
-    return Measured(timing, {name: seconds * 1000 / len(timing.answers) for name, seconds in used.items()})
-
-
-async def _parts(
-    stack: Stack, stores: Stores, tenant: str, filled: Filled, queries: Sequence[str], *, callers: int
-) -> Mapping[str, Measured]:
-    """Ask each part alone what a search asks of it, with the same queries; the first to be asked makes the vectors."""
-    vectors: dict[str, QueryVectors] = {}
-    generation = stores.generation
-
-    async def encode(query: str) -> int:
-        vectors[query] = await stores.encoder.encode(query)
-        return 1
-
-    async def text(query: str) -> int:
-        (hits,) = await stores.text.search(generation.text_index, [TextQuery(tenant, query, limit=_BUDGETS.words_rows)])
-        return len(hits)
-
-    async def text_vectors(query: str) -> int:
-        (rows,) = await stores.text_vectors.search(
-            generation.text_collection, tenant, vectors[query].text[None, :], limit=_BUDGETS.leg_rows
-        )
-        return len(rows)
-
-    async def vision_vectors(query: str) -> int:
-        (rows,) = await stores.vision_vectors.search(
-            generation.vision_collection, tenant, vectors[query].vision[None, :], limit=_BUDGETS.leg_rows
-        )
-        return len(rows)
-
-    places = {query: place for place, query in enumerate(queries)}
-
-    async def scenes(query: str) -> int:
-        at = places[query] * _LIMIT % (len(filled.row_ids) - _LIMIT)
-        return len(await stores.catalog.hydrate(tenant, filled.row_ids[at : at + _LIMIT]))
-
-    asked: Mapping[str, Callable[[str], Awaitable[int]]] = {
-        "encoders": encode,
-        "OpenSearch": text,
-        "Milvus, text": text_vectors,
-        "Milvus, vision": vision_vectors,
-        "catalogue": scenes,
-    }
-    return {
-        name: await _measured(stack, lambda ask=ask: drive(queries, callers, _timed(ask)))  # type: ignore[misc]
-        for name, ask in asked.items()
-    }
-
-
-def _timed(ask: Callable[[str], Awaitable[int]]) -> Callable[[str], Awaitable[Answered]]:
-    async def timed(query: str) -> Answered:
-        begin = time.perf_counter()
-        hits = await ask(query)
-        whole_ms = (time.perf_counter() - begin) * 1000
-        return Answered(whole_ms, whole_ms, hits)
-
-    return timed
 
 
 async def _searches(stores: Stores, tenant: str, queries: Sequence[str], callers: int) -> Timing:
@@ -199,7 +98,7 @@ async def _searches(stores: Stores, tenant: str, queries: Sequence[str], callers
 
     async def ask(query: str) -> Answered:
         begin = time.perf_counter()
-        request = SearchRequest(tenant, query, _LIMIT, progressive=False)
+        request = SearchRequest(tenant, query, PAGE, progressive=False)
         last: Update | None = None
         async with aclosing(searcher.search(request, deadline_s=_DEADLINE_S)) as updates:
             async for update in updates:
@@ -222,7 +121,7 @@ def _show_whole(final: Mapping[int, Measured], first: Measured, too_many: Measur
     rows.append(_row(f"{first.timing.callers}", first.timing, "every frame", shows_first=True))
     rows.append(_row(f"{_TOO_MANY}", too_many.timing, "last frame only", shows_first=False))
     table(
-        f"search: answers of {_LIMIT} hits, ms",
+        f"search: answers of {PAGE} hits, ms",
         (
             "callers",
             "queries",
@@ -260,7 +159,7 @@ def _row(label: str, timing: Timing, sent: str, *, shows_first: bool) -> tuple[o
 
 def _show_cpu(final: Mapping[int, Measured], first: Measured) -> None:
     columns = [*final.values(), first]
-    names = (*SERVING, _GENERATOR)
+    names = (*SERVING, GENERATOR)
     table(
         "processor time of a query, ms",
         ("process", *(f"{measured.timing.callers} callers" for measured in final.values()), "16, every frame"),
@@ -298,7 +197,7 @@ def _show_parts(final: Mapping[int, Measured], parts: Mapping[int, Mapping[str, 
         say(
             f"  whole ÷ slowest part alone ({slowest}), {callers} callers: {got / level[slowest].timing.per_second:.2f}"
         )
-        asking = final[callers].cpu_ms[_GENERATOR]
+        asking = final[callers].cpu_ms[GENERATOR]
         bound = (os.cpu_count() or 1) * 1000 / (sum(part.all_ms for part in level.values()) + asking)
         say(f"  whole ÷ bound by the sum of the parts ({bound:.0f} q/s), {callers} callers: {got / bound:.2f}")
 
