@@ -31,6 +31,7 @@ from contracts.errors import DependencyUnavailable, HeimdexError
 from gateway.admin_service import AdminService
 from gateway.completion import Completion
 from gateway.feedback import Feedback
+from gateway.interceptors.admission import MAX_SEARCHES
 from gateway.pages import PageTokens
 from gateway.people_service import PeopleService
 from gateway.performed import PerformedSearches
@@ -81,6 +82,9 @@ class Settings(ObjectSettings, StoreSettings, CatalogSettings, PipelineSettings)
     page_token_key: SecretStr = Field(description="signs page tokens, keys hashes of queries; at least 32 bytes, hex")
     part_size_bytes: int = Field(default=PART_SIZE_BYTES, ge=_MIN_PART_BYTES, description="larger files go in parts")
     max_image_bytes: int = Field(default=MAX_IMAGE_BYTES, gt=0, description="largest photo or query image taken")
+    max_searches: int = Field(
+        default=MAX_SEARCHES, ge=2, description="searches at once, half of them one tenant's; the rest comes back later"
+    )
     upload_life_s: int = Field(default=UPLOAD_LIFE_S, gt=0, description="how long an upload waits to be completed")
 
     def credentials(self) -> grpc.ServerCredentials | None:
@@ -199,7 +203,8 @@ async def main(settings: Settings) -> None:
     async with AsyncExitStack() as resources:
         process = Process(settings, resources)
         tracer = resources.enter_context(tracing.calls("heimdex-gateway"))
-        server = GatewayServer(await process.services(), interceptors(verifier, tracer))
+        around = interceptors(verifier, tracer, process.clock, max_searches=settings.max_searches)
+        server = GatewayServer(await process.services(), around)
         server.listen(settings.gateway_listen, settings.credentials())
         await server.start()
         _spare_the_collector()

@@ -13,7 +13,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from opentelemetry.trace import Tracer
 
-from gateway.interceptors.admission import Admission
+from contracts.ports import AlarmClock
+from gateway.interceptors.admission import MAX_SEARCHES, Admission, limits
 from gateway.interceptors.auth import Auth
 from gateway.interceptors.calls import Calls
 from gateway.interceptors.deadline import Deadline
@@ -46,9 +47,12 @@ class Service:
     servicer: Any
 
 
-def interceptors(verifier: TokenVerifier, tracer: Tracer) -> tuple[grpc.aio.ServerInterceptor, ...]:
+def interceptors(
+    verifier: TokenVerifier, tracer: Tracer, clock: AlarmClock, *, max_searches: int = MAX_SEARCHES
+) -> tuple[grpc.aio.ServerInterceptor, ...]:
     """Return what surrounds every call, outermost first: each sees the errors of those within."""
-    return (Calls(tracer), Errors(), Auth(verifier), Admission(), Deadline())
+    admission = Admission(clock, limits(max_searches))
+    return (Calls(tracer), Errors(clock), Auth(verifier), admission, Deadline())
 
 
 class GatewayServer:

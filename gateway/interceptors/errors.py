@@ -12,16 +12,23 @@ from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from contracts.errors import HeimdexError
+from contracts.ports import AlarmClock
 from gateway import identity, status
-from gateway.interceptors.around import Around, Call
+from gateway.interceptors.around import WRITE_TIMEOUT_S, Around, Call
+from gateway.interceptors.refusals import Refusals
 
 _EXPECTED = "DRAINING"
+_OVERLOADED = "OVERLOADED"
 
 _log = structlog.get_logger()
 
 
 class Errors(Around):
     """Ends calls with ``google.rpc.Status``. Aborts and cancellations pass as they are."""
+
+    def __init__(self, clock: AlarmClock, *, write_timeout_s: float = WRITE_TIMEOUT_S) -> None:
+        super().__init__(write_timeout_s=write_timeout_s)
+        self._refusals = Refusals(clock)
 
     @asynccontextmanager
     async def around(self, call: Call) -> AsyncIterator[None]:
@@ -34,7 +41,9 @@ class Errors(Around):
             if error.code == "INTERNAL":
                 _log.exception("call failed", reason=error.reason)
                 await self._abort(call, status.internal(identity.trace().trace_id))
-            if error.retryable and error.reason != _EXPECTED:
+            if error.reason == _OVERLOADED:
+                self._refusals.add(error.reason, error.message)
+            elif error.retryable and error.reason != _EXPECTED:
                 _log.warning("call refused", reason=error.reason, error=error.message)
             await self._abort(call, status.status_of(error))
         except Exception as error:

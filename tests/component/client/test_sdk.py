@@ -7,6 +7,7 @@ import random
 import time
 import unicodedata
 import uuid
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
@@ -14,6 +15,9 @@ import pytest
 
 from contracts.errors import DependencyUnavailable
 from contracts.ids import new_id, row_id
+from gateway.interceptors.admission import Admission
+from gateway.interceptors.auth import Auth
+from gateway.interceptors.errors import Errors
 from heimdex.client import (
     AlreadyExists,
     AsyncClient,
@@ -21,6 +25,7 @@ from heimdex.client import (
     FailedPrecondition,
     InvalidArgument,
     NotFound,
+    ResourceExhausted,
     TransferFailed,
     Unauthenticated,
     Unavailable,
@@ -29,7 +34,7 @@ from heimdex.people.v1 import people_service_pb2 as people_pb2
 from heimdex.search.v1 import search_service_pb2 as search_pb2
 from heimdex.video.v1 import video_pb2
 from tests.component.client.storage import HttpObjects
-from tests.component.gateway.door import Door
+from tests.component.gateway.door import CLOCK, Door, open_door, until
 from tests.component.gateway.test_people import RED, photo
 from tests.unit.search.fakes import said
 
@@ -176,6 +181,27 @@ async def test_a_search_is_tried_again_while_nothing_has_arrived(client: AsyncCl
     *_, last = [frame async for frame in client.search("고양이")]
     await healing
     assert (last.kind, len(last.hits)) == (search_pb2.FRAME_KIND_DONE, 1)
+
+
+async def test_a_search_does_not_wait_for_a_turn_that_comes_too_late(tmp_path: Path) -> None:
+    limits = {"unary": 8, "stream": 8, "SearchScenes": 2}
+    async with (
+        open_door(tmp_path, around=lambda v: (Errors(CLOCK), Auth(v), Admission(CLOCK, limits))) as door,
+        AsyncClient(f"127.0.0.1:{door.port}", door.signer.token(), insecure=True) as client,
+    ):
+        encoder = door.stores.encoder.door
+        encoder.close()
+        first = asyncio.ensure_future(_all(client.search("고양이")))
+        await until(lambda: encoder.entered == 1)
+        with pytest.raises(ResourceExhausted) as full:
+            await _all(client.search("강아지", timeout_s=0.9))
+        assert (full.value.reason, full.value.retry_after_s) == ("OVERLOADED", 1.0)
+        encoder.opened.set()
+        assert (await first)[-1].kind == search_pb2.FRAME_KIND_DONE
+
+
+async def _all(frames: AsyncIterator[search_pb2.SearchScenesResponse]) -> list[search_pb2.SearchScenesResponse]:
+    return [frame async for frame in frames]
 
 
 async def test_somebody_is_enrolled_and_found_again_by_the_request_id(

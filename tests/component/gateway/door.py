@@ -69,6 +69,7 @@ ISSUER, AUDIENCE = "test-issuer", "test-audience"
 PART_SIZE_BYTES = 1000
 MAX_VIDEO_BYTES, MAX_IMAGE_BYTES = 10_000, 2000
 PAGE_KEY = b"k" * 32
+CLOCK = SystemClock()
 PIPELINE = plan.pipeline({"asr": "a-1", "embeddings": "e-1", "vision": "v-1", "affect": "f-1", "faces": "g-1"})
 GENERATION = Generation(1, "ACTIVE", "c_text", "c_vision", "i-1", "e-1", "v-1", ranking.FIRST)
 
@@ -263,12 +264,12 @@ async def open_door(
     heartbeat_s: float = 15.0,
     services: Sequence[Service] = (),
     objects: MemoryObjects | None = None,
-    around: Callable[[TokenVerifier], Any] = lambda verifier: interceptors(verifier, NoOpTracer()),
+    around: Callable[[TokenVerifier], Any] = lambda verifier: interceptors(verifier, NoOpTracer(), CLOCK),
 ) -> AsyncIterator[Door]:
     """Run a gateway."""
     signer = Signer(folder / "jwks.json")
     signer.write()
-    clock, objects, stores, photos = SystemClock(), objects or MemoryObjects(), Stores(), Photos()
+    clock, objects, stores, photos = CLOCK, objects or MemoryObjects(), Stores(), Photos()
     verifier = TokenVerifier(KeyFile(signer.file), issuer=ISSUER, audience=AUDIENCE)
     async with temporary_catalog() as catalog:
         await catalog.ensure_generation(GENERATION)

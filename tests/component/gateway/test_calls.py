@@ -36,7 +36,7 @@ from heimdex.events.v1 import events_pb2
 from heimdex.upload.v1 import upload_service_pb2 as upload_pb2
 from heimdex.video.v1 import video_service_pb2 as pb
 from heimdex.video.v1.video_service_pb2_grpc import VideoServiceServicer, add_VideoServiceServicer_to_server
-from tests.component.gateway.door import AUDIENCE, ISSUER, Door, Signer, open_door, refusal, refused
+from tests.component.gateway.door import AUDIENCE, CLOCK, ISSUER, Door, Signer, open_door, refusal, refused
 
 VIDEO_ID = "vid_00000000000000000000000000"
 
@@ -181,7 +181,7 @@ async def test_a_call_is_a_span_that_its_work_goes_on_from(tmp_path: Path) -> No
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     tracer = provider.get_tracer("test")
     trace_id, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-    async with open_door(tmp_path, around=lambda verifier: interceptors(verifier, tracer)) as door:
+    async with open_door(tmp_path, around=lambda verifier: interceptors(verifier, tracer, CLOCK)) as door:
         opened = await door.create(b"film")
         await door.put(opened.request, b"film")
         request = upload_pb2.CompleteUploadRequest(upload_id=opened.upload_id, request_id="r")
@@ -357,7 +357,7 @@ async def test_too_many_calls_at_once_are_told_when_to_come_back(tmp_path: Path,
     service = Service("heimdex.video.v1.VideoService", add_VideoServiceServicer_to_server, script)
     limits = {"unary": 4, "stream": 1}
     async with open_door(
-        tmp_path, services=[service], around=lambda verifier: (Errors(), Auth(verifier), Admission(limits))
+        tmp_path, services=[service], around=lambda verifier: (Errors(CLOCK), Auth(verifier), Admission(CLOCK, limits))
     ) as door:
         waiting = [asyncio.ensure_future(_swallow(door.videos.GetVideo(pb.GetVideoRequest(), metadata=door.auth())))
                    for _ in range(2)]  # fmt: skip
@@ -379,7 +379,7 @@ async def test_too_many_calls_at_once_are_told_when_to_come_back(tmp_path: Path,
 async def test_a_unary_call_ends_in_bounded_time(tmp_path: Path, script: Scripted) -> None:
     service = Service("heimdex.video.v1.VideoService", add_VideoServiceServicer_to_server, script)
     async with open_door(
-        tmp_path, services=[service], around=lambda verifier: (Errors(), Auth(verifier), Deadline(unary_s=0.05))
+        tmp_path, services=[service], around=lambda verifier: (Errors(CLOCK), Auth(verifier), Deadline(unary_s=0.05))
     ) as door:
         said = await refused(door.videos.GetVideo(pb.GetVideoRequest(), metadata=door.auth()))
     assert (said.code, said.reason) == (grpc.StatusCode.UNAVAILABLE, "DEADLINE_EXCEEDED")
@@ -390,7 +390,7 @@ async def test_a_stream_that_nobody_reads_is_ended(tmp_path: Path, script: Scrip
     script.frame.video.file_name = "x" * 100_000
     service = Service("heimdex.video.v1.VideoService", add_VideoServiceServicer_to_server, script)
 
-    async with open_door(tmp_path, services=[service], around=lambda _: (Errors(write_timeout_s=0.2),)) as door:
+    async with open_door(tmp_path, services=[service], around=lambda _: (Errors(CLOCK, write_timeout_s=0.2),)) as door:
         call = door.videos.WatchVideo(pb.WatchVideoRequest())
         await call.read()
         async with asyncio.timeout(10):

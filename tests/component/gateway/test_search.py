@@ -23,7 +23,7 @@ from gateway.search_pages import LIFE_S
 from heimdex.client import AsyncClient, InvalidArgument
 from heimdex.search.v1 import search_service_pb2 as pb
 from heimdex.search.v1.search_service_pb2_grpc import SearchServiceStub
-from tests.component.gateway.door import GENERATION, Door, open_door, refused, until
+from tests.component.gateway.door import CLOCK, GENERATION, Door, open_door, refused, until
 from tests.unit.search.fakes import said
 
 DONE, PARTIAL, UPDATE = pb.FRAME_KIND_DONE, pb.FRAME_KIND_PARTIAL, pb.FRAME_KIND_UPDATE
@@ -315,7 +315,7 @@ async def test_without_a_generation_yet_the_search_is_to_be_tried_again(
 @asynccontextmanager
 async def narrow(tmp_path: Path) -> AsyncIterator[Door]:
     limits = {"unary": 8, "stream": 8, "SearchScenes": 2}
-    async with open_door(tmp_path, around=lambda v: (Errors(), Auth(v), Admission(limits))) as door:
+    async with open_door(tmp_path, around=lambda v: (Errors(CLOCK), Auth(v), Admission(CLOCK, limits))) as door:
         yield door
 
 
@@ -339,7 +339,7 @@ async def test_too_many_searches_at_once_are_told_when_to_come_back(tmp_path: Pa
 async def test_a_reader_that_does_not_read_is_ended(tmp_path: Path) -> None:
     any_size = [("grpc.max_receive_message_length", -1)]
     async with (
-        open_door(tmp_path, around=lambda v: (Auth(v), Errors(write_timeout_s=0.2))) as door,
+        open_door(tmp_path, around=lambda v: (Auth(v), Errors(CLOCK, write_timeout_s=0.2))) as door,
         grpc.aio.insecure_channel(f"127.0.0.1:{door.port}", options=any_size) as channel,
     ):
         rows = await door.index(b"film", *("고양이 " * 30_000 for _ in range(20)))  # more than a connection holds

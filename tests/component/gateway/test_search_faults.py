@@ -7,15 +7,17 @@ from pathlib import Path
 
 import grpc
 import pytest
+from structlog.testing import capture_logs
 
 from contracts.catalog import Generation
 from gateway.interceptors.admission import Admission
 from gateway.interceptors.auth import Auth
 from gateway.interceptors.errors import Errors
 from heimdex.search.v1 import search_service_pb2 as pb
-from tests.component.gateway.door import Door, Refusal, open_door, refusal, refused, until
+from tests.component.gateway.door import CLOCK, Door, Refusal, open_door, refusal, refused, until
 from tests.component.gateway.test_pictures import png, uploaded
 from tests.component.gateway.test_search import done, frames, library
+from tests.unit.search.fakes import StillClock
 
 DEADLINE_S = 1.5
 
@@ -70,7 +72,8 @@ async def outcome(door: Door, tenant: str, number: int) -> Refusal | pb.FrameKin
 
 async def test_of_many_searches_at_once_some_are_served_and_the_rest_is_told_when_to_come_back(tmp_path: Path) -> None:
     limits = {"unary": 8, "stream": 8, "SearchScenes": 8}
-    async with open_door(tmp_path, around=lambda v: (Errors(), Auth(v), Admission(limits))) as door:
+    still = StillClock()
+    async with open_door(tmp_path, around=lambda v: (Errors(still), Auth(v), Admission(CLOCK, limits))) as door:
         await library(door)
         doors = (door.stores.text.door, door.stores.encoder.door)
         for each in doors:
@@ -81,6 +84,10 @@ async def test_of_many_searches_at_once_some_are_served_and_the_rest_is_told_whe
         await until(lambda: door.stores.text.door.entered == 8)
         full = await refused(frames(door, tenant="third"))
         assert (full.reason, full.metadata) == ("OVERLOADED", {"subject": "gateway"})
+        with capture_logs() as lines:
+            still.advance(1.0)
+            await until(lambda: len(lines) == 2)
+        assert [(line["tenant"], line["calls"]) for line in lines] == [("team", 36), ("third", 1)]
         for each in doors:
             each.opened.set()
         ended = await asyncio.gather(*calls)
@@ -90,7 +97,9 @@ async def test_of_many_searches_at_once_some_are_served_and_the_rest_is_told_whe
         for one in told:
             assert (one.code, one.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
             assert one.metadata == {"subject": "tenant"}
-            assert one.details["RetryInfo"].retry_delay.seconds == 1
+        delays_s = sorted(one.details["RetryInfo"].retry_delay.ToMilliseconds() / 1000 for one in told)
+        assert (delays_s[0], delays_s[-1]) == (1.0, 10.0), "they come back one after another, not all at once"
+        assert len({delay_s for delay_s in delays_s if delay_s < 10}) > 10
         assert set(served) == {pb.FRAME_KIND_DONE}
         assert set(await asyncio.gather(*others)) == {pb.FRAME_KIND_DONE}, "half of the room is left to others"
         assert (await done(door)).hits, "there is room again"

@@ -73,8 +73,9 @@ class Uploaded:
 class AsyncClient:
     """Heimdex over gRPC; safe for concurrent calls in one event loop.
 
-    Calls that may be repeated are: RetryInfo says when, up to ``attempts`` times within ``timeout_s``. Every failure
-    is a ``heimdex.client.errors.HeimdexError``.
+    Calls that may be repeated are, six times at most and never sooner than RetryInfo says: up to 30 % later, so that
+    callers spread, and twice as late each time. A pause that would outlast ``timeout_s`` is not begun: the call fails with what it was
+    told. Every failure is a ``heimdex.client.errors.HeimdexError``.
     """
 
     def __init__(
