@@ -15,6 +15,7 @@ from heimdex.client.config import Config, NotConfigured, default_home, load
 from heimdex.client.errors import (
     AlreadyExists,
     Cancelled,
+    Closed,
     DeadlineExceeded,
     FailedPrecondition,
     FieldViolation,
@@ -34,6 +35,7 @@ __all__ = [
     "AsyncClient",
     "Cancelled",
     "Client",
+    "Closed",
     "Config",
     "DeadlineExceeded",
     "FailedPrecondition",
