@@ -78,4 +78,4 @@ def _check(kind: Callable[..., Message], name: str, value: object, prefix: str) 
         raise refused(f"{prefix}{name}", "is no text that UTF-8 can hold") from None
     except ValueError as error:
         reason = str(error)
-        raise refused(f"{prefix}{name}", f"has a {reason[:1].lower()}{reason[1:]}") from None
+        raise refused(f"{prefix}{name}", f"{reason[:1].lower()}{reason[1:]}") from None
