@@ -30,7 +30,8 @@ T = TypeVar("T")
 class Client:
     """``AsyncClient`` behind blocking methods; safe for use from several threads.
 
-    One thread of its own runs the event loop; ``close`` (or ``with``) ends it.
+    One thread of its own runs the event loop; ``close`` (or ``with``) ends it. An iterator that is dropped half read
+    is ended there; its ``close`` does it at once.
     """
 
     def __init__(
