@@ -107,8 +107,10 @@ class Objects(Protocol):
         """
         ...
 
-    async def sign_get(self, key: str, *, ttl_s: int, file_name: str | None = None) -> SignedUrl:
-        """Presign a GET; ``file_name`` becomes the Content-Disposition."""
+    async def sign_get(
+        self, key: str, *, ttl_s: int, file_name: str | None = None, content_type: str | None = None
+    ) -> SignedUrl:
+        """Presign a GET; ``file_name`` becomes the Content-Disposition, ``content_type`` replaces the stored one."""
         ...
 
     async def sign_put(self, key: str, *, ttl_s: int, size_bytes: int, sha256_hex: str, content_type: str) -> SignedUrl:

@@ -65,7 +65,7 @@ class MediaUrls:
         """Return what shows a scene. Raises Internal (permanent) when its body is no scene."""
         scene = scene_pb2.Scene()
         _parse(footage.body, scene)
-        video = await self._sign(footage.source_key, playback_s(footage.video_ms))
+        video = await self._sign(footage.source_key, playback_s(footage.video_ms), footage.content_type or None)
         media = pb.SceneMedia(
             scene_id=footage.scene_id,
             playback_url=f"{video.url}#t={_fragment_s(footage.start_ms)},{_fragment_s(footage.end_ms)}",
@@ -80,9 +80,9 @@ class MediaUrls:
         media.expire_time.CopyFrom(timestamp(expires_at_ms))
         return media
 
-    async def _sign(self, key: str, life_s: int) -> SignedUrl:
+    async def _sign(self, key: str, life_s: int, content_type: str | None = None) -> SignedUrl:
         if key not in self._signed:
-            self._signed[key] = await self._objects.sign_get(key, ttl_s=life_s)
+            self._signed[key] = await self._objects.sign_get(key, ttl_s=life_s, content_type=content_type)
         return self._signed[key]
 
 

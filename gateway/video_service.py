@@ -106,7 +106,9 @@ class VideoService(VideoServiceServicer):
             raise PreconditionFailed(
                 f"the video is {video.state}: there is nothing to play", metadata={"state": video.state}
             )
-        url = await self._objects.sign_get(video.source_key, ttl_s=videos.playback_s(video.duration_ms))
+        url = await self._objects.sign_get(
+            video.source_key, ttl_s=videos.playback_s(video.duration_ms), content_type=video.content_type or None
+        )
         response = pb.GetPlaybackUrlResponse(
             url=url.url,
             expire_time=videos.timestamp(url.expires_at_ms),

@@ -136,7 +136,7 @@ def video_of(row: VideoRow, runs: Iterable[StageRunRow], plan_key: str) -> Video
     )
 
 
-SCENE_COLUMNS = (
+SCENE_COLUMNS: tuple[Any, ...] = (
     SceneTableRow.scene_id,
     SceneTableRow.tenant_id,
     SceneTableRow.video_id,
@@ -151,7 +151,7 @@ SCENE_COLUMNS = (
 
 def scene_of(row: Row[Any], people: Mapping[tuple[str, int], Sequence[ScenePerson]]) -> SceneRow:
     """Return a scene with the people in it, best first; ``people`` by scene id and revision."""
-    scene = SceneRow(*row)
+    scene = SceneRow(*tuple(row))
     there = people.get((scene.scene_id, scene.revision))
     if not there:
         return scene

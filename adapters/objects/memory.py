@@ -117,9 +117,11 @@ class MemoryObjects:
         gone = [self._versions.pop(key) for key in list(self._versions) if key.startswith(prefix)]
         return sum(1 for versions in gone for version in versions if version.body is not None)
 
-    async def sign_get(self, key: str, *, ttl_s: int, file_name: str | None = None) -> SignedUrl:
+    async def sign_get(
+        self, key: str, *, ttl_s: int, file_name: str | None = None, content_type: str | None = None
+    ) -> SignedUrl:
         """Return a URL for ``send``."""
-        return self._sign("GET", key, ttl_s, {}, {"name": file_name or ""})
+        return self._sign("GET", key, ttl_s, {}, {"name": file_name or "", "type": content_type or ""})
 
     async def sign_put(self, key: str, *, ttl_s: int, size_bytes: int, sha256_hex: str, content_type: str) -> SignedUrl:
         """Return a URL for ``send``."""

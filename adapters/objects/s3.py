@@ -193,11 +193,15 @@ class S3Objects:
             await self._delete(found)
             removed += len(versions)
 
-    async def sign_get(self, key: str, *, ttl_s: int, file_name: str | None = None) -> SignedUrl:
+    async def sign_get(
+        self, key: str, *, ttl_s: int, file_name: str | None = None, content_type: str | None = None
+    ) -> SignedUrl:
         """Presign a GET."""
         params: dict[str, Any] = {}
         if file_name is not None:
             params["ResponseContentDisposition"] = f"attachment; filename*=UTF-8''{quote(file_name, safe='')}"
+        if content_type is not None:
+            params["ResponseContentType"] = content_type
         return await self._sign("get_object", "GET", key, ttl_s=ttl_s, params=params, headers={})
 
     async def sign_put(self, key: str, *, ttl_s: int, size_bytes: int, sha256_hex: str, content_type: str) -> SignedUrl:

@@ -13,6 +13,9 @@ from deploy.local.failure import DeployError
 from deploy.local.home import Home, home_at
 from heimdex.cli.failure import EXIT_UNAVAILABLE
 
+NEXT = "오바마가 웃는 장면"
+"""Something to search for next, which the demo's own videos have."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
@@ -88,7 +91,7 @@ def _last_lines(home: Home, took_s: float) -> str:
     command = f".venv/bin/heimdex{flag}"
     return (
         f"\nAll of this took {took_s:.0f} s. The stack stays up.\n"
-        f"  search            {command} search '우는 남자'\n"
+        f"  search            {command} search '{NEXT}'\n"
         f"  your own video    {command} upload FILE --watch\n"
         f"  look at logs      {command} logs asr -f\n"
         f"  stop              {command} down"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.demo.commands import NEXT
 from deploy.demo.film import Shot, make
 from heimdex.client import Client, NotFound
 from heimdex.search.v1 import search_service_pb2 as search_pb2
@@ -87,9 +88,10 @@ def test_visual_query(library: Library) -> None:
 
 
 def test_person(library: Library) -> None:
-    hit = library.first("오바마")
-    assert hit.scene.scene_id == library.scene_at(2)
-    assert [p.person_id for p in hit.scene.people] == [library.person_id]
+    for query in ("오바마", NEXT):
+        hit = library.first(query)
+        assert hit.scene.scene_id == library.scene_at(2)
+        assert [p.person_id for p in hit.scene.people] == [library.person_id]
     filtered = search(library.client, "", person_ids=[library.person_id])
     assert filtered.hits
     assert all(library.person_id in [p.person_id for p in h.scene.people] for h in filtered.hits)

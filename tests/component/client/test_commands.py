@@ -117,6 +117,9 @@ async def test_scenes_like_another_are_shown_as_those_of_a_search(door: Door, ru
     assert (summary["type"], summary["total_hits"]) == ("summary", 1)
     shown = await run("similar", one.scene_id)
     assert (shown.code, "고양이가 존다" in shown.out, "1 hit in" in shown.out) == (0, True, True)
+    weighed, _ = (await run("similar", one.scene_id, "--weights", "text=1,vision=0,tags=0", "--json")).json
+    assert weighed["contributions"] == {"dense": 1.0, "tags": 0.0}
+    assert (await run("similar", one.scene_id, "--weights", "dense=1")).code == 2
     assert (await run("similar", "scn_00000000000000000000000000")).code == 3
     assert (await run("similar", one.scene_id, "--limit", "201")).code == 2
 
@@ -136,7 +139,6 @@ async def test_what_an_answer_is_can_be_chosen(door: Door, run: Run) -> None:
         "words": "고양이", "meaning": "고양이", "phrases": [], "excluded": [], "people": [], "read_as": "",
     }  # fmt: skip
     assert set(summary["timings_s"]) == {"lexical", "dense", "vision", "tags"}  # type: ignore[call-overload]
-    assert "tags: 고양이 2" in (await run("search", "고양이", "--facets", "tags")).out
 
 
 async def test_a_search_is_narrowed(door: Door, run: Run) -> None:
@@ -151,6 +153,53 @@ async def test_a_search_is_narrowed(door: Door, run: Run) -> None:
     assert (await run("search", "고양이", "--uploaded-to", "yesterday")).code == 2
     assert (await run("search", "고양이", "--from", "5", "--to", "4")).code == 2
     assert (await run("search", "고양이", "--not-person", "nobody")).code == 3
+
+
+async def test_a_query_may_begin_with_what_is_left_out(door: Door, run: Run) -> None:
+    await library(door)
+    for arguments in (
+        ("-개 고양이", "--json"),
+        ("--json", "--limit", "5", "-개 고양이"),
+        ("--json", "--", "-개 고양이"),
+        ("-h개 -개 고양이", "--json"),
+    ):
+        ended = await run("search", *arguments)
+        assert ended.code == 0, ended.err
+        assert "개" in ended.json[-1]["parsed"]["excluded"]  # type: ignore[index]
+    assert "Usage: heimdex search" in (await run("search", "-h")).out
+    mistyped = await run("search", "-개 고양이", "--limt", "5")
+    assert (mistyped.code, "No such option: --limt" in mistyped.err) == (2, True)
+    assert (await run("search", "--limt=5")).code == 2
+    assert (await run("search", "고양이", "-개 강아지")).code == 2, "one query"
+    assert "is no tag id" in (await run("search", "--tag", "-개", "고양이")).err, (
+        "the value of an option stays its value"
+    )
+
+
+async def test_an_answer_goes_on_where_it_ended(door: Door, run: Run) -> None:
+    await library(door)
+    first, summary = (await run("search", "고양이", "--limit", "1", "--json")).json
+    token = str(summary["next_page_token"])
+    second, *_ = (await run("search", "고양이", "--limit", "1", "--page-token", token, "--json")).json
+    assert (first["rank"], second["rank"]) == (1, 2)
+    assert first["scene_id"] != second["scene_id"]
+    assert (await run("search", "고양이", "--page-token", "nonsense")).code == 2
+
+
+async def test_a_tag_is_shown_with_the_id_that_it_is_searched_by(door: Door, run: Run) -> None:
+    await library(door)
+    shown = (await run("search", "고양이", "--facets", "tags")).out
+    assert "seen: 고양이 (cat)" in shown
+    assert "tags: 고양이 (cat) 2" in shown
+    hit, *_ = (await run("search", "고양이", "--tag", "cat", "--json")).json
+    assert hit["tag_ids"] == ["cat"]
+    scene, *_ = (await run("scenes", "film.mp4", "--json")).json
+    assert scene["tag_ids"] == ["cat"]
+    assert "고양이 (cat)" in (await run("scenes", "film.mp4")).out
+    assert "고양이 (cat)" in (await run("scene", str(scene["scene_id"]))).out
+    by_name = await run("search", "고양이", "--tag", "고양이")
+    assert by_name.code == 2
+    assert "filter.tags[0]: is no tag id such as espresso; ids stand in brackets behind" in by_name.err
 
 
 async def test_the_nearest_there_is_comes_apart(door: Door, run: Run) -> None:

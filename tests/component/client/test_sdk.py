@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
+import threading
 import time
 import unicodedata
 import uuid
@@ -22,6 +24,7 @@ from heimdex.client import (
     AlreadyExists,
     AsyncClient,
     Client,
+    Closed,
     FailedPrecondition,
     InvalidArgument,
     NotFound,
@@ -164,6 +167,82 @@ async def test_whoever_leaves_a_stream_early_leaves_nothing_running(client: Asyn
     async with asyncio.timeout(10):
         while not door.stores.encoder.door.left:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+
+
+async def test_a_stream_that_the_collector_finds_on_the_clients_own_thread_is_ended(door: Door) -> None:
+    rows = await door.index(b"film", "고양이가 잔다")
+    door.stores.text.hits = [said(row_id(rows[0].scene_id, 1), 9.0)]
+    door.stores.encoder.door.close()
+
+    def work() -> bool:
+        with Client(f"127.0.0.1:{door.port}", door.signer.token(), insecure=True) as blocking:
+            cycle: list[object] = [blocking.search("고양이")]
+            assert next(cycle[0]).kind == search_pb2.FRAME_KIND_PARTIAL  # type: ignore[call-overload]
+            cycle.append(cycle)
+            del cycle
+            collected = threading.Event()
+
+            def collect() -> None:
+                gc.collect()
+                collected.set()
+
+            blocking._loop.call_soon_threadsafe(collect)
+            return collected.wait(30) and bool(list(blocking.list_videos()))
+
+    gc.disable()  # nobody else finds it first
+    try:
+        assert await asyncio.to_thread(work), "the client goes on"
+    finally:
+        gc.enable()
+    await until(lambda: door.stores.encoder.door.left > 0)
+
+
+async def test_calls_under_way_are_closed_with_their_client(client: AsyncClient, door: Door) -> None:
+    encoder = door.stores.encoder.door
+    encoder.close()
+    searching = asyncio.ensure_future(_all(client.search("고양이")))
+    watching = asyncio.ensure_future(anext(client.watch_videos()))
+    await until(lambda: encoder.entered == 1)
+    await client.close()
+    for call in (searching, watching):
+        with pytest.raises(Closed):
+            await call
+
+
+async def test_whoever_is_cancelled_is_cancelled(client: AsyncClient, door: Door) -> None:
+    encoder = door.stores.encoder.door
+    encoder.close()
+    searching = asyncio.ensure_future(_all(client.search("고양이")))
+    await until(lambda: encoder.entered == 1)
+    searching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await searching
+
+
+async def test_calls_of_other_threads_are_closed_with_the_blocking_client(door: Door) -> None:
+    encoder = door.stores.encoder.door
+    encoder.close()
+    blocking = await asyncio.to_thread(Client, f"127.0.0.1:{door.port}", door.signer.token(), insecure=True)
+    searching = asyncio.ensure_future(asyncio.to_thread(lambda: list(blocking.search("고양이"))))
+    await until(lambda: encoder.entered == 1)
+    await asyncio.to_thread(blocking.close)
+    with pytest.raises(Closed):
+        await searching
+
+
+async def test_similar_scenes_take_filters_and_weights(client: AsyncClient, door: Door) -> None:
+    one, *_ = await door.index(b"one", "고양이가 잔다")
+    two, *_ = await door.index(b"two", "고양이가 존다", file_name="two.mp4")
+    cosines = {row_id(row.scene_id, row.revision): 0.5 for row in (one, two)}
+    door.stores.dense.cosines = cosines
+    door.stores.dense.videos = {row_id(row.scene_id, row.revision): row.video_id for row in (one, two)}
+    weights = search_pb2.SearchWeights(text=1, vision=0, tags=0)
+    (by_meaning,) = (await client.similar(one.scene_id, weights=weights)).hits
+    assert by_meaning.scene.scene_id == two.scene_id
+    assert {each.channel: each.weight for each in by_meaning.contributions if each.weight} == {
+        search_pb2.CHANNEL_DENSE: 1.0
+    }
+    assert not (await client.similar(one.scene_id, tags=["dog"])).hits
 
 
 async def test_a_search_is_tried_again_while_nothing_has_arrived(client: AsyncClient, door: Door) -> None:

@@ -172,6 +172,7 @@ async def test_media_play_the_scene_and_show_its_keyframe(door: Door) -> None:
     assert fragment == "t=1,2"
     assert first.playback_url == f"{url}#t=0,1", "a video is signed once"
     assert await door.objects.send(url, "GET", {}, b"") == 200
+    assert "type=video%2Fmp4" in url, "it is served as what it is, whatever its upload was called"
     assert await door.objects.send(second.keyframe_url, "GET", {}, b"") == 200
     assert (second.content_type, second.browser_playable) == ("video/mp4", True)
     left_s = second.expire_time.seconds - door.clock.now_ms() / 1000

@@ -132,6 +132,7 @@ async def test_playback_lasts_as_long_as_the_video_and_an_hour(door: Door) -> No
     left_s = (answer.expire_time.ToMilliseconds() - video.create_time.ToMilliseconds()) / 1000
     assert 4195 <= left_s <= 4260
     assert (answer.content_type, answer.duration.seconds) == ("video/mp4", 600)
+    assert "type=video%2Fmp4" in answer.url
     assert await door.objects.send(answer.url, "GET", {}, b"") == 200
 
 

@@ -93,6 +93,17 @@ async def test_a_signed_get_names_the_file(pair: Pair) -> None:
     )
 
 
+async def test_a_signed_get_says_the_type_that_it_was_signed_with(pair: Pair) -> None:
+    await pair.objects.put("key", b"film")
+    for wanted in ("video/mp4", "video/x-matroska"):
+        headers, body = await asyncio.to_thread(
+            fetched, await pair.objects.sign_get("key", ttl_s=60, content_type=wanted)
+        )
+        assert (headers["content-type"], body) == (wanted, b"film")
+    headers, _ = await asyncio.to_thread(fetched, await pair.objects.sign_get("key", ttl_s=60))
+    assert headers["content-type"] == "application/octet-stream"
+
+
 def fetched(signed: SignedUrl) -> tuple[dict[str, str], bytes]:
     parts = urlsplit(signed.url)
     connection = http.client.HTTPConnection(parts.netloc, timeout=30)

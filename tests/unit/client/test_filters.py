@@ -71,3 +71,23 @@ def test_what_no_message_holds_is_refused_as_the_gateway_does(narrowed: Narrowed
 @pytest.mark.parametrize("local", [datetime(2024, 5, 1), datetime(2024, 12, 1, 12)])  # noqa: DTZ001  # without a zone
 def test_a_time_without_a_zone_is_local(local: datetime) -> None:
     assert search_filter({"uploaded_from": local}).uploaded_from.seconds == local.timestamp()
+
+
+def test_a_filter_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'tag'; did you mean 'tags'\?"):
+        search_filter({"tag": ["cat"]})  # type: ignore[typeddict-unknown-key]  # type checkers see it too
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'bogus'$"):
+        search_filter({"tags": ["cat"], "bogus": 1})  # type: ignore[typeddict-unknown-key]
+
+
+def test_a_string_is_no_list_of_its_letters() -> None:
+    with pytest.raises(TypeError, match="tags takes several values"):
+        search_filter({"tags": "cat"})  # type: ignore[typeddict-item]  # type checkers see it too
+    with pytest.raises(TypeError, match="video_ids takes several values"):
+        search_filter({"video_ids": "vid_1"})  # type: ignore[typeddict-item]
+    assert list(search_filter({"tags": {"cat"}}).tags) == ["cat"]
+
+
+def test_a_time_is_a_datetime() -> None:
+    with pytest.raises(TypeError, match="uploaded_from takes a datetime, not '2024-05-01'"):
+        search_filter({"uploaded_from": "2024-05-01"})  # type: ignore[typeddict-item]

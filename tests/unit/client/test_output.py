@@ -89,6 +89,13 @@ def answer() -> pb.SearchScenesResponse:
     return pb.SearchScenesResponse(kind=pb.FRAME_KIND_DONE, hits=[hit], summary=summary)
 
 
+def test_a_tag_is_its_names_and_its_id() -> None:
+    assert output.tag("cat", "고양이") == "고양이 (cat)"
+    assert output.tag("cat", "고양이", "kitten") == "고양이, kitten (cat)"
+    assert output.tag("cat", "고양이", "cat") == "고양이 (cat)"
+    assert output.tag("cat", "cat") == output.tag("cat") == "cat"
+
+
 def test_search_json_is_hits_and_then_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
     emit("고양이", answer())
     hit, summary = (json.loads(line) for line in capsys.readouterr().out.splitlines())
@@ -97,6 +104,7 @@ def test_search_json_is_hits_and_then_a_summary(capsys: pytest.CaptureFixture[st
     assert (hit["start_s"], hit["end_s"], hit["score"], hit["confidence"]) == (4.0, 6.5, 0.5, 0.75)
     assert (hit["match_quality"], hit["contributions"]) == ("SUPPORTED", {"vision": 0.5})
     assert (hit["transcript"], hit["people"], hit["tags"]) == ("고양이가 잔다", ["민지"], ["고양이", "cat"])
+    assert hit["tag_ids"] == ["cat"]
     assert (summary["type"], summary["total_hits"], summary["match_quality"]) == ("summary", 7, "SUPPORTED")
     assert summary["degraded"] == [{"channel": "lexical", "cause": "late"}]
 

@@ -37,6 +37,8 @@ _HINTS = {
     "FACES_DISABLED": "an operator enables them with `heimdex tenant set TENANT --faces on`",
 }
 
+_FIELD_HINTS = {"filter.tags": "; ids stand in brackets behind the names of tags, in answers and `heimdex scenes`"}
+
 
 def exit_code(error: Exception) -> int | None:
     """Return the exit code of an expected failure; None for a defect."""
@@ -46,7 +48,7 @@ def exit_code(error: Exception) -> int | None:
 def explain(error: Exception) -> str:
     """Return one line: what went wrong and, where we know it, what to do."""
     if isinstance(error, errors.InvalidArgument) and error.violations:
-        return "; ".join(f"{v.field}: {v.description}" for v in error.violations)
+        return "; ".join(f"{v.field}: {v.description}{_FIELD_HINTS.get(_plain(v.field), '')}" for v in error.violations)
     if isinstance(error, errors.Unavailable) and not error.reason:
         return "the gateway does not answer; is the stack up? (`heimdex status`)"
     if isinstance(error, errors.HeimdexError):
@@ -57,3 +59,8 @@ def explain(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"{str(error.strerror).lower()}: {error.filename}"
     return str(error)
+
+
+def _plain(field: str) -> str:
+    """Return ``filter.tags`` for ``filter.tags[0]``."""
+    return field.partition("[")[0]

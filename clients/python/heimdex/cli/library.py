@@ -66,7 +66,7 @@ def scenes(
                     scene_.scene_id,
                     output.span(scene_),
                     output.transcript(scene_),
-                    output.join(tag.names[0] if tag.names else tag.tag for tag in scene_.tags),
+                    output.join(output.tag(tag.tag, *tag.names[:1]) for tag in scene_.tags),
                     output.join(p.display_name for p in scene_.people),
                 )
     if not json:
@@ -99,7 +99,8 @@ def scene(
     for line in found.transcript:
         output.console.print(f"  {output.clock(line.start_offset)}  {line.text.strip()}", markup=False)
     if found.tags:
-        output.console.print(f"  seen: {', '.join(output.tag_names(found))}", markup=False)
+        seen = "; ".join(output.tag(tag.tag, *tag.names) for tag in found.tags)
+        output.console.print(f"  seen: {seen}", markup=False)
     if found.people:
         output.console.print(f"  who:  {', '.join(p.display_name for p in found.people)}", markup=False)
     output.console.print(f"  keyframe: {found.keyframe.url or found.keyframe.object_key}", markup=False, soft_wrap=True)
@@ -177,6 +178,7 @@ def scene_json(scene_: Scene) -> dict[str, object]:
         "end_s": output.seconds(scene_.end_offset),
         "transcript": output.transcript(scene_),
         "tags": output.tag_names(scene_),
+        "tag_ids": [tag.tag for tag in scene_.tags],
         "people": [p.display_name for p in scene_.people],
         "keyframe": scene_.keyframe.object_key,
     }

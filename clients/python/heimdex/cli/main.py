@@ -13,6 +13,7 @@ import typer
 
 from heimdex.cli import feedback, generations, library, people, search, similar, suggest, upload, vocabulary
 from heimdex.cli.failure import EXIT_USAGE, exit_code, explain
+from heimdex.cli.query import QueryCommand
 
 INTERRUPTED = 130
 OPERATOR_VERBS = ("up", "down", "status", "logs", "doctor", "migrate", "token", "tenant", "demo", "eval")
@@ -42,7 +43,7 @@ app.command("videos")(library.videos)
 app.command("scenes")(library.scenes)
 app.command("scene")(library.scene)
 app.command("delete")(library.delete)
-app.command("search")(search.search)
+app.command("search", cls=QueryCommand)(search.search)
 app.command("similar")(similar.similar)
 app.command("suggest")(suggest.suggest)
 app.command("feedback")(feedback.feedback)

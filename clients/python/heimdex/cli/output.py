@@ -82,6 +82,12 @@ def outcome_name(outcome: common_pb2.Outcome.ValueType) -> str:
     return common_pb2.Outcome.Name(outcome).removeprefix("OUTCOME_").lower().replace("_", " ")
 
 
+def tag(tag_id: str, *names: str) -> str:
+    """Return a tag's names, and in brackets its id, by which it is searched; the id alone where no name differs."""
+    others = ", ".join(name for name in names if name != tag_id)
+    return f"{others} ({tag_id})" if others else tag_id
+
+
 def tag_names(scene: Scene) -> list[str]:
     """Return every name of a scene's tags, ids included, best first, each once."""
     return list(dict.fromkeys(name for tag in scene.tags for name in (*tag.names, tag.tag)))

@@ -40,6 +40,7 @@ _DAY: Final = ["%Y-%m-%d"]
 _GROUPS: Final = MappingProxyType({GroupBy.SCENE: pb.GROUP_BY_SCENE, GroupBy.VIDEO: pb.GROUP_BY_VIDEO})
 _FUSIONS: Final = MappingProxyType({Fusion.CALIBRATED: pb.FUSION_CALIBRATED, Fusion.RRF: pb.FUSION_RECIPROCAL_RANK})
 _FACETS: Final = MappingProxyType({"people": pb.FACET_PEOPLE, "tags": pb.FACET_TAGS, "videos": pb.FACET_VIDEOS})
+Weights = Annotated[str, typer.Option(help="Weights of this search, such as text=0.7,vision=0.2.")]
 _WEIGHTS: Final = tuple(field.name for field in pb.SearchWeights.DESCRIPTOR.fields)
 
 
@@ -49,7 +50,10 @@ def search(
     image: Annotated[Path | None, typer.Option(help="A picture to find by: JPEG, PNG or WebP, up to 5 MiB.")] = None,
     person: Annotated[list[str] | None, typer.Option(help="Only scenes with this person (name or id).")] = None,
     not_person: Annotated[list[str] | None, typer.Option(help="Only scenes without this person (name or id).")] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="Only scenes with this tag (id, such as espresso).")] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(help="Only scenes with this tag, by the id in brackets behind its name, such as espresso."),
+    ] = None,
     video: Annotated[list[str] | None, typer.Option(help="Only this video (id or file name).")] = None,
     language: Annotated[list[str] | None, typer.Option(help="Only videos in this language, such as ko.")] = None,
     uploaded_from: Annotated[
@@ -65,6 +69,9 @@ def search(
         float | None, typer.Option("--to", min=0, help="Only scenes that begin before this second.")
     ] = None,
     limit: Annotated[int, typer.Option(min=0, max=200, help="At most so many hits, up to 200.")] = 20,
+    page_token: Annotated[
+        str, typer.Option(help="Go on where an answer to the same query ended: its next_page_token with --json.")
+    ] = "",
     min_confidence: Annotated[float, typer.Option(help="Only hits at least this sure, 0 to 1.")] = 0.0,
     group_by: Annotated[GroupBy, typer.Option(help="Scenes, or videos by their best scene.")] = GroupBy.SCENE,
     max_per_video: Annotated[
@@ -74,7 +81,7 @@ def search(
         ),
     ] = None,
     fusion: Annotated[Fusion, typer.Option(help="By scores, or by ranks.")] = Fusion.CALIBRATED,
-    weights: Annotated[str, typer.Option(help="Weights of this search, such as text=0.7,vision=0.2.")] = "",
+    weights: Weights = "",
     facets: Annotated[str, typer.Option(help="What to count: people,tags,videos.")] = "",
     weak: Annotated[bool, typer.Option("--weak", help="When nothing answers, show the nearest there is.")] = False,
     json: Json = False,
@@ -90,6 +97,7 @@ def search(
             query,
             image=image,
             limit=limit,
+            page_token=page_token,
             video_ids=video_ids,
             person_ids=person_ids,
             excluded_person_ids=excluded_ids,
@@ -159,13 +167,18 @@ def print_hits(done: pb.SearchScenesResponse, *, keyframe_root: str = "") -> Non
         _print_hit(hit, keyframe_root)
     summary = done.summary
     for counts in summary.facets:
-        values = ", ".join(f"{one.label} {one.count}" for one in counts.counts)
+        shown = output.tag if counts.facet == pb.FACET_TAGS else _label
+        values = ", ".join(f"{shown(one.value, one.label)} {one.count}" for one in counts.counts)
         output.console.print(Text.assemble((f"{facet(counts.facet)}: ", "bold"), values or "none"))
     took = output.seconds(summary.elapsed)
     missing = "".join(f"; without {channel(d.channel)} ({cause(d.cause)})" for d in summary.degraded)
     hits = "1 hit" if summary.total_hits == 1 else f"{summary.total_hits} hits"
     least = "at least " if summary.total_is_lower_bound else ""
     output.console.print(f"{least}{hits} in {took * 1000:.0f} ms{missing}", style="dim")
+
+
+def _label(_: str, label: str) -> str:
+    return label
 
 
 def _print_hit(hit: pb.SceneHit, keyframe_root: str) -> None:
@@ -187,7 +200,7 @@ def _print_hit(hit: pb.SceneHit, keyframe_root: str) -> None:
     if scene.people:
         about.append("who: " + output.join(p.display_name for p in scene.people))
     if scene.tags:
-        about.append("seen: " + output.join(t.names[0] if t.names else t.tag for t in scene.tags))
+        about.append("seen: " + output.join(output.tag(t.tag, *t.names[:1]) for t in scene.tags))
     if about:
         output.print_below(Text("   ".join(about)))
     if scene.keyframe.object_key:
@@ -249,6 +262,7 @@ def _hit_json(kind: str, hit: pb.SceneHit) -> Mapping[str, object]:
         "transcript": "".join(run.text for run in hit.transcript),
         "people": [p.display_name for p in scene.people],
         "tags": output.tag_names(scene),
+        "tag_ids": [tag.tag for tag in scene.tags],
         "keyframe": scene.keyframe.object_key,
     }
 

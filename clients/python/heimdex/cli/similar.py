@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from heimdex.cli.library import Home, Json
-from heimdex.cli.search import emit, print_hits
+from heimdex.cli.search import Weights, emit, parsed_weights, print_hits
 from heimdex.client import Client
 from heimdex.search.v1 import search_service_pb2 as pb
 
@@ -16,13 +16,15 @@ def similar(
     scene_id: Annotated[str, typer.Argument()],
     *,
     limit: Annotated[int, typer.Option(min=0, max=200, help="At most so many hits, up to 200.")] = 20,
+    weights: Weights = "",
     same_video: Annotated[bool, typer.Option("--same-video", help="Scenes of the same video too.")] = False,
     json: Json = False,
     home: Home = None,
 ) -> None:
     """Find scenes that say or show what a scene does."""
+    own_weights = parsed_weights(weights)
     with Client(home=home) as client:
-        found = client.similar(scene_id, limit=limit, include_same_video=same_video)
+        found = client.similar(scene_id, limit=limit, include_same_video=same_video, weights=own_weights)
     done = pb.SearchScenesResponse(kind=pb.FRAME_KIND_DONE, hits=found.hits, summary=found.summary)
     if json:
         emit("", done)

@@ -5,7 +5,7 @@ from heimdex.client import Client
 with Client() as heimdex:
     video = heimdex.upload(Path("talk.mp4")).video_id
     for state in heimdex.watch_video(video): ...
-    *_, done = heimdex.search("민지가 우는 장면")
+    *_, done = heimdex.search("오바마가 웃는 장면")
     for hit in done.hits: ...
 """
 
@@ -15,6 +15,7 @@ from heimdex.client.config import Config, NotConfigured, default_home, load
 from heimdex.client.errors import (
     AlreadyExists,
     Cancelled,
+    Closed,
     DeadlineExceeded,
     FailedPrecondition,
     FieldViolation,
@@ -34,6 +35,7 @@ __all__ = [
     "AsyncClient",
     "Cancelled",
     "Client",
+    "Closed",
     "Config",
     "DeadlineExceeded",
     "FailedPrecondition",

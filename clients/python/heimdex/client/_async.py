@@ -7,7 +7,8 @@ import random
 import threading
 import unicodedata
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,7 @@ from google.protobuf.message import Message
 from heimdex.admin.v1 import admin_service_pb2 as admin_pb2
 from heimdex.admin.v1.admin_service_pb2_grpc import AdminServiceStub
 from heimdex.client import _transfer, config, errors
+from heimdex.client._request import File, Strings, message, part, several
 from heimdex.client.filters import Narrowed, search_filter
 from heimdex.people.v1 import people_service_pb2 as people_pb2
 from heimdex.people.v1.people_service_pb2_grpc import PeopleServiceStub
@@ -75,7 +77,11 @@ class AsyncClient:
 
     Calls that may be repeated are, six times at most and never sooner than RetryInfo says: up to 30 % later, so that
     callers spread, and twice as late each time. A pause that would outlast ``timeout_s`` is not begun: the call fails
-    with what it was told. Every failure is a ``heimdex.client.errors.HeimdexError``.
+    with what it was told.
+
+    Every failure of a call is a ``heimdex.client.errors.HeimdexError``, also of one that is not made because no message
+    holds its arguments (InvalidArgument) or the client is closed (Closed). What is wrong as Python is a TypeError, an
+    argument that there is not or one string where several are meant among it; a file that cannot be read is an OSError.
     """
 
     def __init__(
@@ -83,7 +89,7 @@ class AsyncClient:
         endpoint: str | None = None,
         token: str | None = None,
         *,
-        home: Path | None = None,
+        home: File | None = None,
         insecure: bool | None = None,
         root_certificates: bytes | None = None,
         timeout_s: float = 30.0,
@@ -106,6 +112,7 @@ class AsyncClient:
             credentials = grpc.ssl_channel_credentials(root_certificates)
             self._channel = grpc.aio.secure_channel(self._config.endpoint, credentials, options=_OPTIONS)
         self._timeout_s = timeout_s
+        self._closed = False
         self._uploads = UploadServiceStub(self._channel)
         self._videos = VideoServiceStub(self._channel)
         self._scenes = SceneServiceStub(self._channel)
@@ -122,14 +129,15 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the channel; calls under way are cancelled."""
+        """Close the channel; calls under way, and later ones, are Closed."""
+        self._closed = True
         await self._channel.close()
 
     # ------------------------------------------------------------------------------------------ videos
 
     async def get_video(self, video_id: str) -> video_pb2.Video:
         """Return a video. Raises NotFound."""
-        request = video_service.GetVideoRequest(video_id=video_id)
+        request = message(video_service.GetVideoRequest, video_id=video_id)
         return (await self._call(self._videos.GetVideo, request)).video
 
     async def list_videos(
@@ -139,7 +147,8 @@ class AsyncClient:
         token = ""
         while True:
             page = await self._call(
-                self._videos.ListVideos, video_service.ListVideosRequest(page_size=200, page_token=token, states=states)
+                self._videos.ListVideos,
+                message(video_service.ListVideosRequest, page_size=200, page_token=token, states=states),
             )
             for video in page.videos:
                 yield video
@@ -152,51 +161,48 @@ class AsyncClient:
         sequence = after_sequence
         failures = 0
         while True:
-            request = video_service.WatchVideoRequest(video_id=video_id, after_sequence=sequence)
-            call = self._videos.WatchVideo(request, metadata=self._metadata())
+            request = message(video_service.WatchVideoRequest, video_id=video_id, after_sequence=sequence)
+            frames = self._stream(self._videos.WatchVideo, request)
             try:
-                async for frame in call:
-                    failures = 0
-                    if frame.kind != video_service.WATCH_KIND_HEARTBEAT:
-                        sequence = frame.sequence
-                        yield frame.video
-            except grpc.RpcError as error:
+                async with aclosing(frames):
+                    async for frame in frames:
+                        failures = 0
+                        if frame.kind != video_service.WATCH_KIND_HEARTBEAT:
+                            sequence = frame.sequence
+                            yield frame.video
+            except errors.Unavailable as error:
                 failures += 1
-                typed = errors.from_rpc(error)
-                if not isinstance(typed, errors.Unavailable) or failures >= _ATTEMPTS:
-                    raise typed from error
-                await asyncio.sleep(_pause_s(typed, failures))
+                if failures >= _ATTEMPTS:
+                    raise
+                await asyncio.sleep(_pause_s(error, failures))
                 continue
-            finally:
-                call.cancel()  # whoever leaves early leaves nothing running; nothing when it has ended
             return
 
     async def watch_videos(self) -> AsyncIterator[video_pb2.Video]:
         """Yield every video of the tenant that changes; never ends by itself."""
-        call = self._videos.WatchVideos(video_service.WatchVideosRequest(), metadata=self._metadata())
-        try:
-            async for frame in call:
+        async with aclosing(self._stream(self._videos.WatchVideos, video_service.WatchVideosRequest())) as frames:
+            async for frame in frames:
                 if frame.kind != video_service.WATCH_KIND_HEARTBEAT:
                     yield frame.video
-        except grpc.RpcError as error:
-            raise errors.from_rpc(error) from error
-        finally:
-            call.cancel()
 
     async def playback_url(self, video_id: str) -> video_service.GetPlaybackUrlResponse:
         """Return a signed URL of the uploaded file."""
-        return await self._call(self._videos.GetPlaybackUrl, video_service.GetPlaybackUrlRequest(video_id=video_id))
+        return await self._call(
+            self._videos.GetPlaybackUrl, message(video_service.GetPlaybackUrlRequest, video_id=video_id)
+        )
 
     async def delete_video(self, video_id: str, *, request_id: str | None = None) -> video_pb2.Video:
         """Begin the erasure of a video and return it, DELETING."""
-        request = video_service.DeleteVideoRequest(video_id=video_id, request_id=request_id or str(uuid.uuid4()))
+        request = message(
+            video_service.DeleteVideoRequest, video_id=video_id, request_id=request_id or str(uuid.uuid4())
+        )
         return (await self._call(self._videos.DeleteVideo, request)).video
 
     # ------------------------------------------------------------------------------------------ scenes
 
     async def get_scene(self, scene_id: str, *, include_urls: bool = False) -> Scene:
         """Return a scene. Raises NotFound."""
-        request = scene_pb2.GetSceneRequest(scene_id=scene_id, include_urls=include_urls)
+        request = message(scene_pb2.GetSceneRequest, scene_id=scene_id, include_urls=include_urls)
         return (await self._call(self._scenes.GetScene, request)).scene
 
     async def list_scenes(self, video_id: str, *, include_urls: bool = False) -> AsyncIterator[Scene]:
@@ -205,8 +211,12 @@ class AsyncClient:
         while True:
             page = await self._call(
                 self._scenes.ListScenes,
-                scene_pb2.ListScenesRequest(
-                    video_id=video_id, page_size=200, page_token=token, include_urls=include_urls
+                message(
+                    scene_pb2.ListScenesRequest,
+                    video_id=video_id,
+                    page_size=200,
+                    page_token=token,
+                    include_urls=include_urls,
                 ),
             )
             for scene in page.scenes:
@@ -219,23 +229,23 @@ class AsyncClient:
         self, scene_id: str, *, before: int = 1, after: int = 1, include_urls: bool = False
     ) -> Sequence[Scene]:
         """Return the scenes before and after one in its video, in order, itself left out. Raises NotFound."""
-        request = scene_pb2.ListNeighboursRequest(
-            scene_id=scene_id, before=before, after=after, include_urls=include_urls
+        request = message(
+            scene_pb2.ListNeighboursRequest, scene_id=scene_id, before=before, after=after, include_urls=include_urls
         )
         return (await self._call(self._scenes.ListNeighbours, request)).scenes
 
-    async def scene_media(self, scene_ids: Sequence[str]) -> Sequence[scene_pb2.SceneMedia]:
+    async def scene_media(self, scene_ids: Strings) -> Sequence[scene_pb2.SceneMedia]:
         """Return signed URLs that show up to 200 scenes, in their order; those that are gone are left out."""
-        request = scene_pb2.GetSceneMediaRequest(scene_ids=scene_ids)
+        request = message(scene_pb2.GetSceneMediaRequest, scene_ids=scene_ids)
         return (await self._call(self._scenes.GetSceneMedia, request)).media
 
     # ------------------------------------------------------------------------------------------ search
 
-    async def search(
+    def search(
         self,
         query: str = "",
         *,
-        image: Path | None = None,
+        image: File | None = None,
         limit: int = 20,
         page_token: str = "",
         final_only: bool = False,
@@ -258,7 +268,8 @@ class AsyncClient:
             image: a picture to find by, alone or beside ``query``; it is uploaded first, once a day.
             narrowed: what a hit must have, see ``Narrowed``.
         """
-        request = search_pb2.SearchScenesRequest(
+        request = message(
+            search_pb2.SearchScenesRequest,
             query=unicodedata.normalize("NFC", query),
             page_size=limit,
             page_token=page_token,
@@ -271,34 +282,40 @@ class AsyncClient:
             group_by=group_by,
             facets=facets,
             include_weak=include_weak,
-            image_upload_id=await self._upload_image(image) if image is not None else "",
         )
+        return self._searched(request, None if image is None else Path(image), timeout_s)
+
+    async def _searched(
+        self, request: search_pb2.SearchScenesRequest, image: Path | None, timeout_s: float
+    ) -> AsyncIterator[search_pb2.SearchScenesResponse]:
+        if image is not None:
+            request.image_upload_id = await self._upload_image(image)
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout_s
         attempt = 0
         while True:
             begun = False
             left = max(end - loop.time(), 0.001)
-            call = self._search.SearchScenes(request, timeout=left, metadata=self._metadata())
+            frames = self._stream(self._search.SearchScenes, request, timeout=left)
             try:
-                async for frame in call:
-                    begun = True
-                    yield frame
-            except grpc.RpcError as error:
+                async with aclosing(frames):
+                    async for frame in frames:
+                        begun = True
+                        yield frame
+            except errors.HeimdexError as error:
                 attempt += 1
-                typed = errors.from_rpc(error)
-                pause = _pause_s(typed, attempt)
-                if begun or typed.retry_after_s is None or attempt >= _ATTEMPTS or loop.time() + pause >= end:
-                    raise typed from error
+                pause = _pause_s(error, attempt)
+                if begun or error.retry_after_s is None or attempt >= _ATTEMPTS or loop.time() + pause >= end:
+                    raise
                 await asyncio.sleep(pause)
                 continue
-            finally:
-                call.cancel()
             return
 
     async def suggest(self, text: str, *, page_size: int = 8) -> Sequence[search_pb2.Suggestion]:
         """Return how what is being typed may go on: people first, then tags and words of most scenes."""
-        request = search_pb2.SuggestQueriesRequest(text=unicodedata.normalize("NFC", text), page_size=page_size)
+        request = message(
+            search_pb2.SuggestQueriesRequest, text=unicodedata.normalize("NFC", text), page_size=page_size
+        )
         return (await self._call(self._search.SuggestQueries, request)).suggestions
 
     async def similar(
@@ -308,15 +325,23 @@ class AsyncClient:
         limit: int = 20,
         include_same_video: bool = False,
         include_urls: bool = False,
+        weights: search_pb2.SearchWeights | None = None,
         **narrowed: Unpack[Narrowed],
     ) -> search_pb2.FindSimilarResponse:
-        """Return scenes that say or show what a scene does, best first, itself left out. Raises NotFound."""
-        request = search_pb2.FindSimilarRequest(
+        """Return scenes that say or show what a scene does, best first, itself left out. Raises NotFound.
+
+        Args:
+            weights: as in a search; ``text`` is meaning alone, ``tags`` counts those in common.
+            narrowed: what a hit must have, see ``Narrowed``.
+        """
+        request = message(
+            search_pb2.FindSimilarRequest,
             scene_id=scene_id,
             page_size=limit,
             filter=search_filter(narrowed),
             include_same_video=include_same_video,
             include_urls=include_urls,
+            weights=weights,
         )
         return await self._call(self._search.FindSimilar, request)
 
@@ -335,8 +360,13 @@ class AsyncClient:
             query_id: of the answer's summary.
             rank: the scene's, 0 when unknown.
         """
-        request = search_pb2.RecordFeedbackRequest(
-            request_id=request_id or str(uuid.uuid4()), query_id=query_id, kind=kind, scene_id=scene_id, rank=rank
+        request = message(
+            search_pb2.RecordFeedbackRequest,
+            request_id=request_id or str(uuid.uuid4()),
+            query_id=query_id,
+            kind=kind,
+            scene_id=scene_id,
+            rank=rank,
         )
         await self._call(self._search.RecordFeedback, request)
 
@@ -345,9 +375,9 @@ class AsyncClient:
     async def enrol_person(
         self,
         display_name: str,
-        photos: Sequence[Path],
+        photos: Sequence[File],
         *,
-        aliases: Sequence[str] = (),
+        aliases: Strings = (),
         request_id: str | None = None,
     ) -> people_pb2.Person:
         """Upload photos and enrol somebody by them; the person carries a verdict per photo.
@@ -358,20 +388,22 @@ class AsyncClient:
             FailedPrecondition: NO_PHOTO_ACCEPTED, with the verdict of each file in the message, or FACES_DISABLED.
         """
         own = request_id or str(uuid.uuid4())
-        upload_ids = [await self._upload_photo(path, f"{own}:{place}") for place, path in enumerate(photos)]
-        request = people_pb2.EnrolPersonRequest(
+        paths = [Path(photo) for photo in several("photos", photos)]
+        request = message(
+            people_pb2.EnrolPersonRequest,
             display_name=unicodedata.normalize("NFC", display_name),
-            aliases=[unicodedata.normalize("NFC", alias) for alias in aliases],
-            upload_ids=upload_ids,
+            aliases=[unicodedata.normalize("NFC", alias) for alias in several("aliases", aliases)],
             request_id=own,
         )
+        upload_ids = [await self._upload_photo(path, f"{own}:{place}") for place, path in enumerate(paths)]
+        request.upload_ids.extend(upload_ids)
         try:
             timeout_s = max(self._timeout_s, _ENROL_S)
             return (await self._call(self._people.EnrolPerson, request, timeout_s=timeout_s)).person
         except errors.FailedPrecondition as error:
             verdicts = [
                 f"{path.name}: {error.metadata[upload_id].lower().replace('_', ' ')}"
-                for path, upload_id in zip(photos, upload_ids, strict=True)
+                for path, upload_id in zip(paths, upload_ids, strict=True)
                 if upload_id in error.metadata
             ]
             if verdicts:
@@ -380,14 +412,16 @@ class AsyncClient:
 
     async def get_person(self, person_id: str) -> people_pb2.Person:
         """Return a person. Raises NotFound."""
-        return (await self._call(self._people.GetPerson, people_pb2.GetPersonRequest(person_id=person_id))).person
+        return (
+            await self._call(self._people.GetPerson, message(people_pb2.GetPersonRequest, person_id=person_id))
+        ).person
 
     async def list_people(self) -> AsyncIterator[people_pb2.Person]:
         """Yield the enrolled people by display name."""
         token = ""
         while True:
             page = await self._call(
-                self._people.ListPeople, people_pb2.ListPeopleRequest(page_size=200, page_token=token)
+                self._people.ListPeople, message(people_pb2.ListPeopleRequest, page_size=200, page_token=token)
             )
             for person in page.people:
                 yield person
@@ -397,7 +431,9 @@ class AsyncClient:
 
     async def delete_person(self, person_id: str, *, request_id: str | None = None) -> None:
         """Erase a person, the photos and every match."""
-        request = people_pb2.DeletePersonRequest(person_id=person_id, request_id=request_id or str(uuid.uuid4()))
+        request = message(
+            people_pb2.DeletePersonRequest, person_id=person_id, request_id=request_id or str(uuid.uuid4())
+        )
         await self._call(self._people.DeletePerson, request)
 
     # ---------------------------------------------------------------------------------- administration
@@ -405,8 +441,8 @@ class AsyncClient:
     async def create_generation(
         self,
         *,
-        dictionary: Sequence[str] = (),
-        synonyms: Sequence[Sequence[str]] = (),
+        dictionary: Strings = (),
+        synonyms: Sequence[Strings] = (),
         promote_when_ready: bool = False,
         request_id: str | None = None,
     ) -> admin_pb2.Generation:
@@ -418,9 +454,13 @@ class AsyncClient:
 
         Raises: PermissionDenied without the role ``admin``, as all below; FailedPrecondition (GENERATION_STATE).
         """
-        request = admin_pb2.CreateGenerationRequest(
-            vocabulary=admin_pb2.Vocabulary(
-                dictionary=dictionary, synonyms=[admin_pb2.Synonyms(words=group) for group in synonyms]
+        request = message(
+            admin_pb2.CreateGenerationRequest,
+            vocabulary=part(
+                "vocabulary",
+                admin_pb2.Vocabulary,
+                dictionary=dictionary,
+                synonyms=[part("vocabulary.synonyms", admin_pb2.Synonyms, words=group) for group in synonyms],
             ),
             promote_when_ready=promote_when_ready,
             request_id=request_id or str(uuid.uuid4()),
@@ -429,7 +469,7 @@ class AsyncClient:
 
     async def get_generation(self, generation: int = 0) -> admin_pb2.Generation:
         """Return a generation with its words, by default the one that serves. Raises NotFound."""
-        request = admin_pb2.GetGenerationRequest(generation=generation)
+        request = message(admin_pb2.GetGenerationRequest, generation=generation)
         return (await self._call(self._admin.GetGeneration, request)).generation
 
     async def watch_generation(self, generation: int) -> AsyncIterator[admin_pb2.Generation]:
@@ -450,19 +490,23 @@ class AsyncClient:
 
     async def promote_generation(self, generation: int, *, request_id: str | None = None) -> admin_pb2.Generation:
         """Have searches read a generation that is READY or RETIRED. Raises NotFound, FailedPrecondition."""
-        request = admin_pb2.PromoteGenerationRequest(generation=generation, request_id=request_id or str(uuid.uuid4()))
+        request = message(
+            admin_pb2.PromoteGenerationRequest, generation=generation, request_id=request_id or str(uuid.uuid4())
+        )
         return (await self._call(self._admin.PromoteGeneration, request)).generation
 
     async def drop_generation(self, generation: int, *, request_id: str | None = None) -> None:
         """Give up a generation that does not serve, with its index. Raises NotFound, FailedPrecondition."""
-        request = admin_pb2.DropGenerationRequest(generation=generation, request_id=request_id or str(uuid.uuid4()))
+        request = message(
+            admin_pb2.DropGenerationRequest, generation=generation, request_id=request_id or str(uuid.uuid4())
+        )
         await self._call(self._admin.DropGeneration, request)
 
     # ------------------------------------------------------------------------------------------ upload
 
     async def upload(
         self,
-        path: Path,
+        path: File,
         *,
         file_name: str | None = None,
         purpose: upload_pb2.UploadPurpose.ValueType = upload_pb2.UPLOAD_PURPOSE_VIDEO,
@@ -478,6 +522,7 @@ class AsyncClient:
             TransferFailed: object storage refused the bytes or the connection broke too often.
             HeimdexError: anything the gateway says.
         """
+        path = Path(path)
         request = await _described(path, file_name or path.name, purpose)
         request.allow_duplicate = allow_duplicate
         same = f"heimdex:{purpose}:{request.sha256}:{request.file_name}:{int(allow_duplicate)}"
@@ -493,7 +538,7 @@ class AsyncClient:
 
     async def abort_upload(self, upload_id: str) -> None:
         """Drop an upload and its bytes."""
-        request = upload_pb2.AbortUploadRequest(upload_id=upload_id, request_id=str(uuid.uuid4()))
+        request = message(upload_pb2.AbortUploadRequest, upload_id=upload_id, request_id=str(uuid.uuid4()))
         await self._call(self._uploads.AbortUpload, request)
 
     async def _upload_photo(self, path: Path, request_id: str) -> str:
@@ -520,7 +565,9 @@ class AsyncClient:
         """Send what is missing and complete the upload."""
         if upload.state != upload_pb2.UPLOAD_STATE_COMPLETED:
             await self._transfer(upload, path, progress)
-        request = upload_pb2.CompleteUploadRequest(upload_id=upload.upload_id, request_id=f"{request_id}:complete")
+        request = message(
+            upload_pb2.CompleteUploadRequest, upload_id=upload.upload_id, request_id=f"{request_id}:complete"
+        )
         return (await self._call(self._uploads.CompleteUpload, request)).upload
 
     async def _open_upload(self, request: upload_pb2.CreateUploadRequest) -> upload_pb2.Upload:
@@ -615,8 +662,10 @@ class AsyncClient:
         raise errors.TransferFailed("object storage kept refusing fresh URLs")
 
     async def _sign_again(self, upload_id: str, part_number: int) -> upload_pb2.SignedRequest:
-        request = upload_pb2.CreateUploadPartUrlsRequest(
-            upload_id=upload_id, part_numbers=[part_number] if part_number else []
+        request = message(
+            upload_pb2.CreateUploadPartUrlsRequest,
+            upload_id=upload_id,
+            part_numbers=[part_number] if part_number else [],
         )
         upload = (await self._call(self._uploads.CreateUploadPartUrls, request)).upload
         if not part_number:
@@ -637,14 +686,43 @@ class AsyncClient:
         for attempt in range(1, _ATTEMPTS + 1):
             options: dict[str, Any] = {"timeout": max(end - loop.time(), 0.001), "metadata": self._metadata()}
             try:
-                return await method(request, **options)
-            except grpc.RpcError as error:
-                typed = errors.from_rpc(error)
-                pause = _pause_s(typed, attempt)
-                if typed.retry_after_s is None or attempt == _ATTEMPTS or loop.time() + pause >= end:
-                    raise typed from error
+                with self._typed():
+                    return await method(request, **options)
+            except errors.HeimdexError as error:
+                pause = _pause_s(error, attempt)
+                if error.retry_after_s is None or attempt == _ATTEMPTS or loop.time() + pause >= end:
+                    raise
                 await asyncio.sleep(pause)
         raise AssertionError("unreachable")
+
+    async def _stream(
+        self, method: Callable[..., grpc.aio.UnaryStreamCall[Any, T]], request: Message, **options: float
+    ) -> AsyncGenerator[T, None]:
+        """Make a streaming call, once; whoever closes it leaves nothing running."""
+        with self._typed():
+            call = method(request, metadata=self._metadata(), **options)
+            try:
+                async for frame in call:
+                    yield frame
+            finally:
+                call.cancel()  # does nothing when it has ended
+
+    @contextmanager
+    def _typed(self) -> Iterator[None]:
+        """Raise what a call may end with as an error of ours."""
+        try:
+            yield
+        except grpc.RpcError as error:
+            raise errors.from_rpc(error) from error
+        except grpc.aio.UsageError as error:
+            if not self._closed:
+                raise
+            raise errors.Closed from error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if not self._closed or task is None or task.cancelling():
+                raise  # of the caller, who is cancelled
+            raise errors.Closed from error
 
 
 async def _described(
@@ -652,7 +730,8 @@ async def _described(
 ) -> upload_pb2.CreateUploadRequest:
     """Return what CreateUpload must know of a file, without a request id."""
     size_bytes, sha256, parts = await asyncio.to_thread(_transfer.digests, path)
-    return upload_pb2.CreateUploadRequest(
+    return message(
+        upload_pb2.CreateUploadRequest,
         purpose=purpose,
         size_bytes=size_bytes,
         content_type="application/octet-stream",

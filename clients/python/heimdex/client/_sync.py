@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import contextlib
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack, cast
 
 from heimdex.admin.v1.admin_service_pb2 import Generation
 from heimdex.client._async import AsyncClient, Progress, Uploaded
+from heimdex.client._request import File, Strings
+from heimdex.client.errors import Closed
 from heimdex.client.filters import Narrowed
 from heimdex.people.v1.people_service_pb2 import Person
 from heimdex.scene.v1.scene_pb2 import Scene
@@ -27,7 +30,8 @@ T = TypeVar("T")
 class Client:
     """``AsyncClient`` behind blocking methods; safe for use from several threads.
 
-    One thread of its own runs the event loop; ``close`` (or ``with``) ends it.
+    One thread of its own runs the event loop; ``close`` (or ``with``) ends it. An iterator that is dropped half read
+    is ended there; its ``close`` does it at once.
     """
 
     def __init__(
@@ -35,12 +39,14 @@ class Client:
         endpoint: str | None = None,
         token: str | None = None,
         *,
-        home: Path | None = None,
+        home: File | None = None,
         insecure: bool | None = None,
         root_certificates: bytes | None = None,
         timeout_s: float = 30.0,
     ) -> None:
         """As ``AsyncClient``."""
+        self._closed = False
+        self._lock = threading.RLock()  # the collector may begin something while this thread holds it
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="heimdex-client", daemon=True)
         self._thread.start()
@@ -65,9 +71,14 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the channel and end the thread."""
-        if self._thread.is_alive():
-            self._run(self._client.close())
+        """Close the channel and end the thread; calls of other threads that are under way are Closed."""
+        try:
+            ended = self._begin(self._end(), closing=True)
+        except Closed:
+            return
+        try:
+            ended.result()
+        finally:
             self._stop()
 
     def get_video(self, video_id: str) -> video_pb2.Video:
@@ -108,7 +119,7 @@ class Client:
         """Return the scenes before and after one in its video, in order, itself left out. Raises NotFound."""
         return self._run(self._client.neighbours(scene_id, before=before, after=after, include_urls=include_urls))
 
-    def scene_media(self, scene_ids: Sequence[str]) -> Sequence[SceneMedia]:
+    def scene_media(self, scene_ids: Strings) -> Sequence[SceneMedia]:
         """Return signed URLs that show up to 200 scenes, in their order; those that are gone are left out."""
         return self._run(self._client.scene_media(scene_ids))
 
@@ -116,7 +127,7 @@ class Client:
         self,
         query: str = "",
         *,
-        image: Path | None = None,
+        image: File | None = None,
         limit: int = 20,
         page_token: str = "",
         final_only: bool = False,
@@ -161,6 +172,7 @@ class Client:
         limit: int = 20,
         include_same_video: bool = False,
         include_urls: bool = False,
+        weights: search_pb2.SearchWeights | None = None,
         **narrowed: Unpack[Narrowed],
     ) -> FindSimilarResponse:
         """Return scenes that say or show what a scene does, best first, itself left out. Raises NotFound."""
@@ -170,6 +182,7 @@ class Client:
                 limit=limit,
                 include_same_video=include_same_video,
                 include_urls=include_urls,
+                weights=weights,
                 **narrowed,
             )
         )
@@ -189,9 +202,9 @@ class Client:
     def enrol_person(
         self,
         display_name: str,
-        photos: Sequence[Path],
+        photos: Sequence[File],
         *,
-        aliases: Sequence[str] = (),
+        aliases: Strings = (),
         request_id: str | None = None,
     ) -> Person:
         """Upload photos and enrol somebody by them."""
@@ -212,8 +225,8 @@ class Client:
     def create_generation(
         self,
         *,
-        dictionary: Sequence[str] = (),
-        synonyms: Sequence[Sequence[str]] = (),
+        dictionary: Strings = (),
+        synonyms: Sequence[Strings] = (),
         promote_when_ready: bool = False,
         request_id: str | None = None,
     ) -> Generation:
@@ -246,7 +259,7 @@ class Client:
 
     def upload(
         self,
-        path: Path,
+        path: File,
         *,
         file_name: str | None = None,
         purpose: upload_pb2.UploadPurpose.ValueType = upload_pb2.UPLOAD_PURPOSE_VIDEO,
@@ -265,34 +278,74 @@ class Client:
         self._run(self._client.abort_upload(upload_id))
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        future = self._begin(work)
         try:
             return future.result()
+        except concurrent.futures.CancelledError:
+            raise Closed from None  # nobody else cancels it
         except KeyboardInterrupt:
             future.cancel()
             raise
 
+    def _begin(self, work: Coroutine[Any, Any, T], *, closing: bool = False) -> concurrent.futures.Future[T]:
+        """Hand work to the loop. Raises Closed after ``close``: whatever was begun before comes to an end."""
+        with self._lock:
+            refusal = self._refusal()
+            if refusal is None:
+                self._closed = closing
+                return asyncio.run_coroutine_threadsafe(work, self._loop)
+        work.close()
+        raise refusal
+
+    def _refusal(self) -> Exception | None:
+        if threading.current_thread() is self._thread:  # in a callback, or a finalizer that the collector runs
+            return RuntimeError("a blocking call on the client's own thread would wait for itself")
+        return Closed() if self._closed else None
+
     def _iterate(self, frames: AsyncIterator[T]) -> Iterator[T]:
-        async def step() -> tuple[bool, T | None]:
-            try:
-                return True, await anext(frames)
-            except StopAsyncIteration:
-                return False, None
+        return _Stream(self._run, frames)
 
-        async def end() -> None:
-            await frames.aclose()  # type: ignore[attr-defined]
-
-        try:
-            while True:
-                more, frame = self._run(step())
-                if not more:
-                    return
-                yield frame  # type: ignore[misc]
-        finally:
-            if self._thread.is_alive():
-                self._run(end())
+    async def _end(self) -> None:
+        """Close the client and end whatever the loop still does, so that nobody waits for a loop that has stopped."""
+        await self._client.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self._loop.shutdown_asyncgens()
 
     def _stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+class _Stream(Iterator[T]):
+    """What an async iterator of the client's loop yields.
+
+    Nobody waits when one is dropped half read, for the collector may run on the loop's own thread: asyncio closes the
+    async iterator that nobody can reach any more, in its loop and its own time. ``close`` waits.
+    """
+
+    def __init__(self, run: Callable[[Coroutine[Any, Any, Any]], Any], frames: AsyncIterator[T]) -> None:
+        self._run = run
+        self._frames = frames
+
+    def __next__(self) -> T:
+        for frame in self._run(self._step()):
+            return cast("T", frame)
+        raise StopIteration
+
+    def close(self) -> None:
+        """End it; what it has not yielded is lost."""
+        with contextlib.suppress(Closed):  # it has ended with its client
+            self._run(self._ended())
+
+    async def _step(self) -> list[T]:
+        """Return the next frame, nothing at the end."""
+        async for frame in self._frames:
+            return [frame]
+        return []
+
+    async def _ended(self) -> None:
+        await self._frames.aclose()  # type: ignore[attr-defined]  # an async generator

@@ -35,18 +35,22 @@ def default_home() -> Path:
     return Path(data).expanduser() / "heimdex"
 
 
-def load(*, endpoint: str | None = None, token: str | None = None, home: Path | None = None) -> Config:
+def load(
+    *, endpoint: str | None = None, token: str | None = None, home: str | os.PathLike[str] | None = None
+) -> Config:
     """Return the configuration. Raises NotConfigured when there is none.
 
     Environment: ``HEIMDEX_ENDPOINT``, ``HEIMDEX_TOKEN``, ``HEIMDEX_INSECURE`` (``1``: no TLS), ``HEIMDEX_HOME``.
     """
     stored: dict[str, object] = {}
-    path = (home or default_home()) / "client.json"
+    path = Path(home or default_home()) / "client.json"
     if path.is_file():
         stored = json.loads(path.read_text("utf-8"))
     chosen = endpoint or os.environ.get("HEIMDEX_ENDPOINT")
     where = chosen or str(stored.get("endpoint") or "")
     who = token or os.environ.get("HEIMDEX_TOKEN") or str(stored.get("token") or "")
+    if not (who.isascii() and (who.isprintable() or not who)):
+        raise NotConfigured("the token has characters that no token has; make one with `heimdex token`")
     if not where:
         message = f"no stack at {path.parent}: start one with `heimdex up`, or set HEIMDEX_ENDPOINT and HEIMDEX_TOKEN"
         raise NotConfigured(message)

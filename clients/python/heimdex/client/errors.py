@@ -95,6 +95,13 @@ class Cancelled(HeimdexError):
     """The call was cancelled."""
 
 
+class Closed(Cancelled):
+    """The client is closed: the call was not made, or did not come to its end."""
+
+    def __init__(self) -> None:
+        super().__init__(grpc.StatusCode.CANCELLED, "the client is closed", reason="CLIENT_CLOSED")
+
+
 class TransferFailed(HeimdexError):
     """Object storage refused the bytes, or the connection broke too often."""
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from typing import TypedDict
 
-import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from heimdex.client.errors import FieldViolation, InvalidArgument
+from heimdex.client._request import Strings, part, refused
 from heimdex.search.v1 import search_service_pb2 as search_pb2
 
 
@@ -30,11 +29,11 @@ class Narrowed(TypedDict, total=False):
         min_confidence: it is at least this sure, [0, 1].
     """
 
-    video_ids: Sequence[str]
-    person_ids: Sequence[str]
-    excluded_person_ids: Sequence[str]
-    tags: Sequence[str]
-    languages: Sequence[str]
+    video_ids: Strings
+    person_ids: Strings
+    excluded_person_ids: Strings
+    tags: Strings
+    languages: Strings
     uploaded_from: datetime | None
     uploaded_to: datetime | None
     offset_from_s: float | None
@@ -43,8 +42,19 @@ class Narrowed(TypedDict, total=False):
 
 
 def search_filter(narrowed: Narrowed) -> search_pb2.SearchFilter:
-    """Return the filter as a message. Raises InvalidArgument, as the gateway does, for what no message can hold."""
-    return search_pb2.SearchFilter(
+    """Return the filter as a message.
+
+    Raises:
+        InvalidArgument: a value is beyond what the message can hold, as the gateway says it.
+        TypeError: a name is no filter's, or a value has another type.
+    """
+    if unknown := sorted(narrowed.keys() - Narrowed.__annotations__.keys()):
+        near = get_close_matches(unknown[0], Narrowed.__annotations__, 1)
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        raise TypeError(f"unexpected keyword argument {unknown[0]!r}{meant}")
+    return part(
+        "filter",
+        search_pb2.SearchFilter,
         video_ids=narrowed.get("video_ids", ()),
         person_ids=narrowed.get("person_ids", ()),
         excluded_person_ids=narrowed.get("excluded_person_ids", ()),
@@ -64,8 +74,10 @@ def _time(name: str, time: datetime | None) -> Timestamp | None:
     message = Timestamp()
     try:
         message.FromDatetime(time.astimezone(UTC))
+    except AttributeError:
+        raise TypeError(f"{name} takes a datetime, not {time!r}") from None
     except (ValueError, OverflowError):
-        raise _refused(name, "is not within the years 1 to 9999, UTC") from None
+        raise refused(f"filter.{name}", "is not within the years 1 to 9999, UTC") from None
     return message
 
 
@@ -76,11 +88,5 @@ def _offset(name: str, seconds: float | None) -> Duration | None:
     try:
         message.FromTimedelta(timedelta(seconds=seconds))
     except (ValueError, OverflowError):
-        raise _refused(name, "is no number of seconds, or too large") from None
+        raise refused(f"filter.{name}", "is no number of seconds, or too large") from None
     return message
-
-
-def _refused(name: str, description: str) -> InvalidArgument:
-    violation = FieldViolation(f"filter.{name}", description)
-    message = f"{violation.field}: {description}"
-    return InvalidArgument(grpc.StatusCode.INVALID_ARGUMENT, message, reason="INVALID_FIELD", violations=(violation,))
