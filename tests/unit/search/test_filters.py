@@ -119,6 +119,11 @@ async def test_beside_a_picture_tags_only_narrow(world: World) -> None:
     last = await done(world, request("", tags=("cat",), image=np.ones(3, np.float32)))
     assert rows(last) == ["c", "a"]
     assert [hit.ranked.confidence < 1.0 for hit in last.hits] == [True, True]
+    weights = {part.channel: part.weight for part in last.hits[0].ranked.contributions}
+    assert weights == {Channel.VISION: 1.0}
+    world.vision.door.error = down()
+    with pytest.raises(DependencyUnavailable):
+        await frames(world, request("", tags=("cat",), image=np.ones(3, np.float32)))
 
 
 async def test_without_words_no_tag_can_be_required(world: World) -> None:
