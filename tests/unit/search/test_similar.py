@@ -340,17 +340,19 @@ async def test_people_who_cannot_be_looked_up_are_not_overlooked(library: Librar
         await library.like(filter=Filter(person_ids=(PERSON,)))
 
 
-async def test_a_late_channel_is_not_waited_for(library: Library) -> None:
-    library.vision.door.close()
+@pytest.mark.parametrize("part", ["door", "reader"])
+async def test_a_late_channel_is_not_waited_for(library: Library, part: str) -> None:
+    late = getattr(library.vision, part)
+    late.close()
     asking = asyncio.ensure_future(library.like(deadline_s=2.0))
-    await until(lambda: library.vision.door.entered == 1)
+    await until(lambda: late.entered == 1 and library.text.door.left == 1)
     library.clock.advance(1.8)
     answer = await asking
     assert found(answer) == ["both", "said"]
     assert answer.summary is not None
     assert answer.summary.degraded == (Degraded(Channel.VISION, Cause.LATE),)
     assert answer.summary.elapsed_ms == 1800
-    assert library.vision.door.left == 1, "its work has ended"
+    assert late.left == 1, "its work has ended"
 
 
 @pytest.mark.parametrize(
