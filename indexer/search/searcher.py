@@ -199,6 +199,7 @@ class Searcher:
         if named:
             names = await self._sql(lambda: self._names.of(request.tenant_id), schedule.channels_s)
             parsed = parse(request.query, names, max_chars=max_chars, exclusions_suffice=elsewhere)
+            _check_somebody_may_be_there(parsed, narrow.excluded_person_ids)
         question = question_of(request, parsed, self._generation)
         if not of_videos(narrow):
             return question
@@ -399,6 +400,13 @@ def _check(request: SearchRequest) -> None:
         raise InvalidRequest(FieldViolation("page_size", f"is not in 1 to {_MAX_LIMIT}"))
     if not 0.0 <= request.filter.min_confidence <= 1.0:
         raise InvalidRequest(FieldViolation("filter.min_confidence", "is not in 0 to 1"))
+
+
+def _check_somebody_may_be_there(parsed: Parsed, excluded: Sequence[str]) -> None:
+    for mention in parsed.mentions:
+        if mention.required and set(mention.person_ids) <= set(excluded):
+            field = "filter.excluded_person_ids"
+            raise InvalidRequest(FieldViolation(field, "has everybody whom the query names with @"))
 
 
 def _check_answered(question: Question, progress: _Progress, ranking: Ranking) -> None:

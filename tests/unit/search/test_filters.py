@@ -166,6 +166,17 @@ async def test_excluded_people_are_in_no_frame(world: World) -> None:
     assert rows(last) == ["c", "b", "d"]
 
 
+async def test_nobody_is_both_named_with_at_and_left_out(world: World) -> None:
+    world.catalog.names = [("per_m", "민지"), ("per_n", "민지")]
+    world.catalog.people = {"a": {"per_n": 0.9}, "b": {"per_m": 0.9}}
+    with pytest.raises(InvalidRequest) as wrong:
+        await frames(world, request("@민지", excluded_person_ids=("per_n", "per_m")))
+    assert [violation.field for violation in wrong.value.violations] == ["filter.excluded_person_ids"]
+    assert not world.text.queries
+    assert rows(await done(world, request("@민지", excluded_person_ids=("per_m",)))) == ["a"], "another of the name"
+    await done(world, request("민지", excluded_person_ids=("per_n", "per_m")))
+
+
 async def test_each_row_is_looked_at_once(world: World) -> None:
     asked: list[list[str]] = []
     holding = world.text.holding
