@@ -11,11 +11,14 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
-from contracts.errors import LimitExceeded
+from contracts.errors import FieldViolation, InvalidRequest, LimitExceeded
 
 WRITE_TIMEOUT_S = 30.0
 """How long a client may leave a frame unread before its stream is ended. Source: settled question 28."""
+
+Read = Callable[[Any], Any]
 
 _PUBLIC = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 
@@ -59,26 +62,25 @@ class Around(grpc.aio.ServerInterceptor, ABC):
         if handler.request_streaming:
             raise NotImplementedError(f"{method} takes a stream: no call of ours does")
         metadata = {name: value for name, value in handler_call_details.invocation_metadata or () if type(value) is str}
-        coders = {
-            "request_deserializer": handler.request_deserializer,
-            "response_serializer": handler.response_serializer,
-        }
+        read = _reader(handler.request_deserializer)
+        answer = {"response_serializer": handler.response_serializer}
         if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(self._stream(handler.unary_stream, method, metadata), **coders)
-        return grpc.unary_unary_rpc_method_handler(self._unary(handler.unary_unary, method, metadata), **coders)
+            stream = self._stream(handler.unary_stream, read, method, metadata)
+            return grpc.unary_stream_rpc_method_handler(stream, **answer)
+        return grpc.unary_unary_rpc_method_handler(self._unary(handler.unary_unary, read, method, metadata), **answer)
 
-    def _unary(self, inner: Callable[..., Awaitable[Any]], method: str, metadata: dict[str, str]) -> Any:
+    def _unary(self, inner: Callable[..., Awaitable[Any]], read: Read, method: str, metadata: dict[str, str]) -> Any:
         async def unary(request: Any, context: Any) -> Any:
             async with self.around(Call(method, streams=False, metadata=metadata, context=context)):
-                return await inner(request, context)
+                return await inner(read(request), context)
             raise AssertionError("unreachable")  # `around` lets no exception disappear
 
         return unary
 
-    def _stream(self, inner: Callable[..., Any], method: str, metadata: dict[str, str]) -> Any:
+    def _stream(self, inner: Callable[..., Any], read: Read, method: str, metadata: dict[str, str]) -> Any:
         async def stream(request: Any, context: Any) -> None:
             async with self.around(Call(method, streams=True, metadata=metadata, context=context)):
-                frames = inner(request, context)
+                frames = inner(read(request), context)
                 if isinstance(frames, AsyncIterator):
                     await self._send(frames, context)
                 else:
@@ -101,3 +103,19 @@ class Around(grpc.aio.ServerInterceptor, ABC):
                     raise LimitExceeded(
                         f"a frame was not read within {self._write_timeout_s:g} s", metadata={"subject": "reader"}
                     ) from None
+
+
+def _reader(deserializer: Callable[[bytes], Any] | None) -> Read:
+    """Return what reads a request. gRPC is told of none, for it answers bytes that are no message with UNKNOWN: the
+    innermost interceptor reads them, so those around it see the error and who may not call is told that first.
+    """
+
+    def read(request: Any) -> Any:
+        if deserializer is None:  # an interceptor within reads it
+            return request
+        try:
+            return deserializer(request)
+        except DecodeError:
+            raise InvalidRequest(FieldViolation("request", "is not a message of this method")) from None
+
+    return read
