@@ -45,5 +45,5 @@ class Pictures:
             raise validation.invalid(FIELD, said) from error
         except TimeoutError:
             raise DependencyUnavailable(
-                "inference", "the picture was not read in time", reason="DEADLINE_EXCEEDED"
+                "inference", "the picture was not read in time; try again", reason="DEADLINE_EXCEEDED"
             ) from None

@@ -101,9 +101,10 @@ class SearchService(SearchServiceServicer):
 
     async def SuggestQueries(self, request: pb.SuggestQueriesRequest, context: Any) -> pb.SuggestQueriesResponse:
         """Return how what is being typed may go on."""
-        active = await self._searchers.active(timeout_s=self._wait_s(self._end_s(context)))
-        index = active.generation.text_index
-        return await self._suggestions.answer(identity.principal().tenant_id, index, request)
+        end_s = self._end_s(context)
+        active = await self._searchers.active(timeout_s=self._wait_s(end_s))
+        tenant_id, index = identity.principal().tenant_id, active.generation.text_index
+        return await self._suggestions.answer(tenant_id, index, request, timeout_s=self._wait_s(end_s))
 
     async def RecordFeedback(self, request: pb.RecordFeedbackRequest, context: Any) -> pb.RecordFeedbackResponse:
         """Tell analysts what became of an answer."""

@@ -48,7 +48,7 @@ class Searchers:
                 return self._known() or await self._look()
         except TimeoutError:
             raise DependencyUnavailable(
-                "catalog", "the catalogue did not answer in time", reason="DEADLINE_EXCEEDED"
+                "catalog", "the catalogue did not answer in time; try again", reason="DEADLINE_EXCEEDED"
             ) from None
 
     def _known(self) -> Active | None:

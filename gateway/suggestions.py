@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from contracts.catalog import Catalog
+from contracts.errors import DependencyUnavailable
 from contracts.jamo import continuations
 from contracts.ports import Clock, Suggested, TextIndex
 from gateway import validation
 from heimdex.search.v1 import search_service_pb2 as pb
 from indexer.search.hangul import from_latin, typed
 from indexer.search.names import Names
-from indexer.search.parse import MIN_PLAIN_NAME_CHARS
+from indexer.search.parse import MIN_PLAIN_NAME_CHARS, plain
 
 DEFAULT_PAGE_SIZE: Final = 8
 MAX_PAGE_SIZE: Final = 20
@@ -38,11 +40,11 @@ class Reading(NamedTuple):
 
 def readings(text: str) -> Sequence[Reading]:
     """Return the ways to read a text, best first: whole or by its last word, each as it is and as Hangul typed on a
-    Latin keyboard.
+    Latin keyboard, with its capitals as the letters that Shift types, else as if Caps Lock were on.
     """
     head, space, last = text.rpartition(" ")
     parts = [("", text), (f"{from_latin(head) or head}{space}", last)]
-    each = (_reading(before, begun) for before, part in parts for begun in (part, typed(part)))
+    each = (_reading(before, begun) for before, part in parts for begun in (part, typed(part), typed(part.lower())))
     return tuple(dict.fromkeys(reading for reading in each if reading.begun))
 
 
@@ -55,17 +57,30 @@ class Suggestions:
         self._names = Names(catalog, clock)
 
     async def answer(
-        self, tenant_id: str, text_index: str, request: pb.SuggestQueriesRequest
+        self, tenant_id: str, text_index: str, request: pb.SuggestQueriesRequest, *, timeout_s: float
     ) -> pb.SuggestQueriesResponse:
         """Return suggestions of the first reading that has any.
 
+        Args:
+            timeout_s: seconds from now until nobody waits for them any more.
+
         Raises:
             InvalidRequest: with proto paths. Permanent.
-            DependencyUnavailable: the catalogue or the text index does not answer. Transient.
+            DependencyUnavailable: the catalogue or the text index does not answer, or not in time. Transient.
         """
-        text = validation.display_text(request.text, "text", most=MAX_CHARS)
+        text = validation.display_text(plain(request.text), "text", most=MAX_CHARS)
         size = validation.page_size(request.page_size, default=DEFAULT_PAGE_SIZE, most=MAX_PAGE_SIZE)
-        ways = readings(text)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._found(tenant_id, text_index, readings(text), size)
+        except TimeoutError:
+            raise DependencyUnavailable(
+                "search", "suggestions did not come in time; try again", reason="DEADLINE_EXCEEDED"
+            ) from None
+
+    async def _found(
+        self, tenant_id: str, text_index: str, ways: Sequence[Reading], size: int
+    ) -> pb.SuggestQueriesResponse:
         names = await self._names.of(tenant_id)
         words = await self._words(tenant_id, text_index, ways, limit=2 * size)  # what is named twice goes
         for way in ways:

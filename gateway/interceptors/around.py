@@ -116,4 +116,4 @@ def _read(handler: Any, body: bytes) -> Any:
     try:
         return handler.request_deserializer(body)
     except DecodeError as error:
-        raise InvalidRequest(FieldViolation("request", "is no message of the kind that this call takes")) from error
+        raise InvalidRequest(FieldViolation("request", "is not a message of this method")) from error

@@ -24,15 +24,16 @@ def lists(
 ) -> tuple[Mapping[str, tuple[str, ...]], MatchQuality]:
     """Return row ids, best first, by each of ``NAMES``, and the quality of the whole answer.
 
-    A list is what the product ranks before it decides that nothing matches: ranking and that decision are judged apart.
+    A list is what the product ranks before it decides what is no hit and that nothing matches: ranking and those
+    decisions are judged apart.
 
     Args:
         answers: of the channels that were asked, with the cosines their lists did not reach.
     """
     allowed = candidates(answers, condition)
     by_channel = {channel: _best_first(answers[channel], allowed) for channel in CHANNELS if channel in answers}
-    _, ranked = fuse(ranking, answers, condition, len(allowed))
-    _, by_rank = fuse(_evenly(ranking), answers, condition, DEPTH, Listing(Fusion.RECIPROCAL_RANK))
+    _, ranked = fuse(ranking, answers, condition, len(allowed), unsure=True)
+    _, by_rank = fuse(_evenly(ranking), answers, condition, DEPTH, Listing(Fusion.RECIPROCAL_RANK), unsure=True)
     made = {channel.value: by_channel.get(channel, ())[:DEPTH] for channel in CHANNELS}
     made[FUSED] = tuple(row.row_id for row in ranked[:DEPTH])
     made[RRF] = tuple(row.row_id for row in by_rank)

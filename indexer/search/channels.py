@@ -111,6 +111,8 @@ def question_of(request: SearchRequest, parsed: Parsed, generation: Generation) 
         groups=filtered + required,
         people_named=bool(mentioned),
         people_alone=bool(mentioned) and not parsed.meaning and request.image is None,
+        # So that meaning alone is as sure while words are missing as where they say nothing.
+        awaited=frozenset({Channel.LEXICAL} if parsed.words or parsed.phrases else ()),
         min_confidence=request.filter.min_confidence,
     )
     groups = tuple(dict.fromkeys(filtered + mentioned))
@@ -247,9 +249,10 @@ class Channels:
         having = frozenset(videos) if question.tags else frozenset()
         if not (query.text or query.phrases):
             # Tags alone are all of a query, and their rows have all of it. Beside a picture they only narrow.
-            whole = dict.fromkeys(having, 1.0) if question.image is None else {}
+            narrows = question.image is not None
+            whole = {} if narrows else dict.fromkeys(having, 1.0)
             cut = len(hits) >= limit
-            return {Channel.TAGS: Answer(Channel.TAGS, whole, videos=videos, cut=cut, having=having)}
+            return {Channel.TAGS: Answer(Channel.TAGS, whole, videos=videos, cut=cut, having=having, narrows=narrows)}
         # BM25 of a row beyond the list is not asked for again: it is taken as the nothing it nearly is.
         return {
             Channel.LEXICAL: Answer(Channel.LEXICAL, said, coverage=coverage, videos=videos, cut=len(said) >= limit),

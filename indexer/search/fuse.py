@@ -29,7 +29,7 @@ _RANK_OFFSET = 60
 """k of reciprocal rank fusion. Source: Cormack et al. 2009."""
 
 _WITHOUT_FLOOR = frozenset({Channel.LEXICAL, Channel.PEOPLE})
-"""Channels in which the least that there is earns points."""
+"""Channels in which the least that there is is evidence."""
 
 BEST_FIRST = Listing()
 """Every scene, by score."""
@@ -51,6 +51,7 @@ class Answer:
         unlisted: rows of ``raw`` that the channel's own list did not reach and that were measured apart.
         cut: whether the list ended at its limit, so that the channel may know of more.
         having: of tags only: rows with every tag that must be there.
+        narrows: of tags only: that is all, for the query has nothing to look for among tags; so they take no weight.
         views: of vectors only: row id -> which of the scene's vectors ``raw`` is of.
     """
 
@@ -63,6 +64,7 @@ class Answer:
     unlisted: frozenset[str] = frozenset()
     cut: bool = False
     having: frozenset[str] = frozenset()
+    narrows: bool = False
     views: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -78,6 +80,7 @@ class Condition:
         excluded: rows that have what must not be there.
         people_named: the query itself names people.
         people_alone: and nothing else.
+        awaited: channels that count as if they knew of nothing while they have not answered.
         min_confidence: [0, 1].
     """
 
@@ -88,6 +91,7 @@ class Condition:
     excluded: frozenset[str] = frozenset()
     people_named: bool = False
     people_alone: bool = False
+    awaited: frozenset[Channel] = frozenset()
     min_confidence: float = 0.0
 
     def needs(self) -> frozenset[Channel]:
@@ -115,16 +119,23 @@ def fuse(
     condition: Condition,
     limit: int,
     listing: Listing = BEST_FIRST,
+    *,
+    unsure: bool = False,
 ) -> tuple[int, tuple[Ranked, ...]]:
     """Return how many hits there are, and the first ``limit``, in the order of the listing; ties by video and row id.
 
+    A row is a hit when some channel has evidence of it, whatever the channel weighs, and enough to be sure of anything.
+
     Args:
         answers: of the channels that answered; must hold ``condition.needs()``.
+        unsure: also rows with a confidence of 0.
     """
     videos = {row: video for answer in answers.values() for row, video in answer.videos.items()}
     rows = [row for _, row in sorted((videos.get(row, ""), row) for row in candidates(answers, condition))]
     if not rows:
         return 0, ()
+    views = answers[Channel.VISION].views if Channel.VISION in answers else {}
+    answers = counted(answers)
     raw, covered = evidence(answers, rows, condition)
     of_channels = _weights(ranking, answers)
     if listing.fusion is Fusion.RECIPROCAL_RANK:
@@ -139,15 +150,15 @@ def fuse(
         weights = row_weights(ranking, of_channels, similar)
     # Rounded, so that sums of the same points in another order still tie.
     scores = np.round(sum((similar[channel] * weights[channel] for channel in answers), np.zeros(len(rows))), 9)
-    sure = confidence(ranking, raw, covered, people_named=condition.people_named, people_alone=condition.people_alone)
-    # Without points some list held a row for want of anything better.
-    hits = np.flatnonzero((scores > 0) & (sure >= condition.min_confidence))
+    sure = _sure(ranking, raw, covered, condition)
+    # Without evidence some list held a row for want of anything better.
+    found_by = np.logical_or.reduce([column > 0 for column in similar.values()])
+    hits = np.flatnonzero(found_by & ((sure > 0) | unsure) & (sure >= condition.min_confidence))
     order = hits[np.argsort(-scores[hits], kind="stable")].tolist()
     listed = _listed(order, rows, videos, listing)
     best = np.array(listed[:limit], np.intp)
     channels = tuple(answers)
     own = (_by_row(columns, channels, best) for columns in (similar, weights, raw))
-    views = answers[Channel.VISION].views if Channel.VISION in answers else {}
     found = [rows[row] for row in best.tolist()]
     qualities = [quality_of_hit(ranking, value) for value in sure[best].tolist()]
     columns = (
@@ -173,9 +184,10 @@ def hides(
     """Return whether there may be hits that no list has, since some list was cut.
 
     A row beyond every list has at most the lowest measure of each that was cut and nothing in the others, so it is no
-    hit where all that together earns no points, or less confidence than a hit must have. A row that some list has was
+    hit where all that together is no evidence, or less confidence than a hit must have. A row that some list has was
     counted there with no less than its own measures, but for words and tags beyond their lists, which count as nothing:
-    so a cut list of words always hides, and one of tags where its lowest earns anything.
+    so a cut list of words always hides, and one of tags where its lowest is evidence or makes anything sure. Weights
+    are no part of this, for they make no row a hit.
 
     Args:
         measured_after: channels that looked at the rows of the other lists alone: a row beyond may have all of it.
@@ -190,17 +202,27 @@ def hides(
         for channel, answer in answers.items()
     }
     if Channel.TAGS in cut:
-        scales = [ranking.tags_similarity, *([ranking.confidence.tags] if condition.min_confidence else [])]
+        scales = (ranking.tags_similarity, ranking.confidence.tags)
         if any(scale(most[Channel.TAGS]).any() for scale in scales):
             return True
     if condition.needs():
         return False  # every hit is in a list that is whole
     similar = _similarities(ranking, answers, condition, most)
-    weights = row_weights(ranking, _weights(ranking, answers), similar)
-    earns = any((similar[channel] * weights[channel]).any() for channel in answers)
+    (sure,) = _sure(ranking, most, np.zeros(1), condition)
+    is_evidence = any(column.any() for column in similar.values())
+    return is_evidence and bool(sure > 0 and sure >= condition.min_confidence)
+
+
+def counted(answers: Mapping[Channel, Answer]) -> Mapping[Channel, Answer]:
+    """Return the answers that say how well rows answer the query."""
+    return {channel: answer for channel, answer in answers.items() if not answer.narrows}
+
+
+def _sure(ranking: Ranking, raw: Mapping[Channel, Column], covered: Column, condition: Condition) -> Column:
+    """Return the confidence of rows."""
+    silent = dict.fromkeys(condition.awaited, np.zeros_like(covered))
     named, alone = condition.people_named, condition.people_alone
-    sure = confidence(ranking, most, np.zeros(1), people_named=named, people_alone=alone)
-    return earns and bool(sure[0] >= condition.min_confidence)
+    return confidence(ranking, {**silent, **raw}, covered, people_named=named, people_alone=alone)
 
 
 def _most_beyond(answer: Answer) -> float:

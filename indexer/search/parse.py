@@ -23,10 +23,21 @@ MIN_PLAIN_NAME_CHARS = 2
 MAX_EXCLUDED = 10
 """More are refused likewise."""
 
+# A hyphen, the minus sign, and the en dash that keyboards make of it.
+_MINUS = r"[-\u2212\u2013]"
 # A phrase, with a minus before it or none, or a word with a minus. The minus begins a word of the query: one within a
 # word joins (e-mail), one before a digit is of a number (-5), one alone is a dash.
-_LITERAL = re.compile(r'(?:(?<!\S)([-\u2212]))?["“”]([^"“”]*)["“”]|(?<!\S)[-\u2212]([^\W\d](?:[^\s"“”]*\w)?)')
-_NOT_A_PERSON = re.compile(r"(?<!\S)[-\u2212]@\w")
+_LITERAL = re.compile(rf'(?:(?<!\S)({_MINUS}))?["“”]([^"“”]*)["“”]|(?<!\S){_MINUS}([^\W\d](?:[^\s"“”]*\w)?)')
+_NOT_A_PERSON = re.compile(rf"(?<!\S){_MINUS}@\w")
+
+_UNSEEN = dict.fromkeys((0x200B, 0x2060, 0xFEFF))  # spaces without width; the joiners of emoji stay
+_WIDTHS = {
+    code: chr(int(meant, 16))
+    for code in range(0xFF01, 0xFFEF)
+    for kind, _, meant in (unicodedata.decomposition(chr(code)).partition(" "),)
+    if kind in {"<wide>", "<narrow>"}
+}
+"""Full-width and half-width forms -> what they are forms of. Letters of Hangul stay letters, as NFKC has them not."""
 
 _LATIN_WORDS = re.compile(r"[A-Za-z]+(?: [A-Za-z]+)*")
 _MIN_TYPED_SYLLABLES = 2  # one (sns is 눈, dna 움) is an abbreviation as often as a word
@@ -38,6 +49,8 @@ _PARTICLES = (
 )
 _PARTICLE = re.compile(rf"이?(?:{_PARTICLES})?")
 _AFTER_NAME = rf"(?:\s?(?:씨|님))?이?(?:{_PARTICLES})?(?![^\W_])"
+
+_GAP = re.compile(r"(?<=[가-힣]) (?=[가-힣])")
 
 # How people ask, not what for: at the end of a query only, where it can't be a part of what is said.
 _ASKING = re.compile(
@@ -112,11 +125,13 @@ def parse(
         raise _refused("excludes a person: filter.excluded_person_ids does that")
     bare, mentions = _people(rest, names)
     words = _ASKING.sub("", bare).strip()
+    if not _says(bare):
+        words = bare = ""
     if words or not mentions:
         words, meaning = words or bare, bare
     else:
         words, meaning = "" if phrases else " ".join(m.name for m in mentions if not m.required), ""
-    if not (words or phrases or mentions or (excluded and exclusions_suffice)):
+    if not (words or any(map(_says, phrases)) or mentions or (excluded and exclusions_suffice)):
         raise _refused("has nothing to look for")
     if not (phrases or mentions) and (meant := _typed_hangul(words)):
         return Parsed(meant, meant, phrases, mentions, excluded, read_as=meant)
@@ -135,11 +150,11 @@ def _typed_hangul(words: str) -> str:
 
 
 def clean(query: str, *, max_chars: int = MAX_QUERY_CHARS) -> str:
-    """Return the query in NFC, white space squeezed.
+    """Return the query as ``plain`` has it, white space squeezed.
 
     Raises: InvalidRequest (permanent) when it is blank, too long, or has control characters that are no white space.
     """
-    text = unicodedata.normalize("NFC", query)
+    text = plain(query)
     if len(text) > max_chars:
         raise _refused(f"has {len(text)} characters, at most {max_chars} are allowed")
     if any(_is_control(c) for c in text):
@@ -148,6 +163,11 @@ def clean(query: str, *, max_chars: int = MAX_QUERY_CHARS) -> str:
     if not text:
         raise _refused("is empty")
     return text
+
+
+def plain(text: str) -> str:
+    """Return a text in NFC, in letters and signs of usual width, without spaces that have none."""
+    return unicodedata.normalize("NFC", text.translate(_UNSEEN).translate(_WIDTHS))
 
 
 def stems(word: str) -> frozenset[str]:
@@ -164,23 +184,31 @@ def _is_control(char: str) -> bool:
     return unicodedata.category(char) in {"Cc", "Cs"} and not char.isspace()
 
 
+def _says(text: str) -> bool:
+    """Return whether there is anything to look for: a letter, a digit or an emoji."""
+    return any(unicodedata.category(char)[0] in "LN" or unicodedata.category(char) == "So" for char in text)
+
+
 def _squeeze(text: str) -> str:
     return " ".join(text.split())
 
 
 def _people(text: str, names: Sequence[tuple[str, str]]) -> tuple[str, tuple[Mention, ...]]:
-    """Return the text without people, and who they are; longer names first, so 김민지 is not 민지."""
+    """Return the text without people, and who they are; longer names first, so 김민지 is not 민지. Parts of a Korean
+    name may be written together: 버락 오바마 is also 버락오바마.
+    """
     by_name: dict[str, tuple[str, list[str]]] = {}
-    for person_id, written in names:
-        name = _squeeze(unicodedata.normalize("NFC", written))
+    for person_id, written in sorted(names, key=lambda each: -len(each[1])):
+        name = _squeeze(plain(written))
         if name:
-            by_name.setdefault(name.casefold(), (name, []))[1].append(person_id)
-    folded = text.casefold()
+            by_name.setdefault(_GAP.sub("", name).casefold(), (name, []))[1].append(person_id)
+    folded = _GAP.sub("", text).casefold()
     present = [item for key, item in by_name.items() if key in folded]  # a tenant may have hundreds
     found: list[tuple[int, Mention]] = []
     for name, bearers in sorted(present, key=lambda item: (-len(item[0]), item[0])):
         ids = tuple(dict.fromkeys(bearers))
-        pattern = re.compile(rf"(?<![^\W_])(?<!@)(@?){re.escape(name)}{_AFTER_NAME}", re.IGNORECASE)
+        spelled = " ?".join(re.escape(part) for part in _GAP.split(name))
+        pattern = re.compile(rf"(?<![^\W_])(?<!@)(@?){spelled}{_AFTER_NAME}", re.IGNORECASE)
         matches = [m for m in pattern.finditer(text) if m[1] or len(name) >= MIN_PLAIN_NAME_CHARS]
         if matches:
             found.append((matches[0].start(), Mention(name, ids, any(m[1] for m in matches))))

@@ -246,7 +246,7 @@ def confidence(
     being spoken of is all of it.
 
     Args:
-        raw: measures of each channel that answered.
+        raw: measures of each channel that answered, and of each that counts as if it knew of nothing.
         coverage: share of the query's words, by idf, that each transcript holds, [0, 1].
         people_named: whether the query itself names people.
         people_alone: and nothing else.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import structlog
@@ -17,7 +17,7 @@ from indexer.search import facets
 from indexer.search.channels import Answers, Channels, Question, question_of
 from indexer.search.filters import Filters, of_videos
 from indexer.search.frames import NOTHING, SPARE_ROWS, Shown, hits_of, read, show, spoken_in
-from indexer.search.fuse import Answer, candidates, fuse, hides
+from indexer.search.fuse import Answer, candidates, counted, fuse, hides
 from indexer.search.names import Names
 from indexer.search.parse import Parsed, clean, parse
 from indexer.search.ranking import Ranking, base_weights, quality_of_answer, weighted
@@ -199,6 +199,7 @@ class Searcher:
         if named:
             names = await self._sql(lambda: self._names.of(request.tenant_id), schedule.channels_s)
             parsed = parse(request.query, names, max_chars=max_chars, exclusions_suffice=elsewhere)
+            _check_somebody_may_be_there(parsed, narrow.excluded_person_ids)
         question = question_of(request, parsed, self._generation)
         if not of_videos(narrow):
             return question
@@ -260,6 +261,9 @@ class Searcher:
         """
         if not question.condition.needs() <= progress.answers.keys():
             return None
+        # Else it would promise what DONE takes back.
+        asked = frozenset(channel for leg in question.legs() for channel in leg)
+        question = replace(question, condition=replace(question.condition, awaited=asked))
 
         async def allowed() -> Shown:
             checked = await self._filters.checked(question, progress.answers, progress.left_out)
@@ -299,8 +303,9 @@ class Searcher:
         quality = self._quality(shown)
         weak = NOTHING
         if quality is MatchQuality.NONE:  # the nearest of what does not answer is no answer
-            weak, shown, ranked = shown if request.include_weak else NOTHING, NOTHING, ()
-            total, more = 0, False
+            shown, ranked, total, more = NOTHING, (), 0, False
+            if request.include_weak:
+                weak = await self._nearest(request, question, answers, progress, schedule)
         hits = await self._marked(question.parsed.marking, shown, schedule)
         summary = Summary(
             total_hits=total - shown.gone,
@@ -320,6 +325,15 @@ class Searcher:
         )
         return Update(FrameKind.DONE, hits, _in_order(answers), summary)
 
+    async def _nearest(
+        self, request: SearchRequest, question: Question, answers: Answers, progress: _Progress, schedule: _Schedule
+    ) -> Shown:
+        """Return the best page of what may be shown, however unsure."""
+        _, ranked = self._ranked(request, question, answers, self._budgets.window_rows, unsure=True)
+        return await self._sql(
+            lambda: show(self._catalog, question.tenant_id, ranked, request.limit, progress.scenes), schedule.scenes_s
+        )
+
     async def _checked(self, question: Question, progress: _Progress, schedule: _Schedule) -> Question:
         """Return the question with what must be left out. Raises DependencyUnavailable: nothing is shown unchecked."""
         if not question.checks.any():
@@ -329,14 +343,15 @@ class Searcher:
             return await within(self._clock, schedule.backfill_s - self._clock.monotonic_s(), work)
         except Late:
             raise DependencyUnavailable(
-                "search", "what is to be left out is not known in time", reason=DEADLINE
+                "search", "what is to be left out is not known in time; try again", reason=DEADLINE
             ) from None
 
     def _ranked(
-        self, request: SearchRequest, question: Question, answers: Answers, limit: int
+        self, request: SearchRequest, question: Question, answers: Answers, limit: int, *, unsure: bool = False
     ) -> tuple[int, tuple[Ranked, ...]]:
         listing = Listing(request.fusion, request.max_scenes_per_video, request.group_by)
-        return fuse(weighted(self._ranking, request.weights), answers, question.condition, limit, listing)
+        ranking = weighted(self._ranking, request.weights)
+        return fuse(ranking, answers, question.condition, limit, listing, unsure=unsure)
 
     def _quality(self, shown: Shown) -> MatchQuality:
         best = max((row.confidence for row in (*(row for row, _ in shown.scenes), *shown.rest)), default=0.0)
@@ -387,14 +402,24 @@ def _check(request: SearchRequest) -> None:
         raise InvalidRequest(FieldViolation("filter.min_confidence", "is not in 0 to 1"))
 
 
+def _check_somebody_may_be_there(parsed: Parsed, excluded: Sequence[str]) -> None:
+    for mention in parsed.mentions:
+        if mention.required and set(mention.person_ids) <= set(excluded):
+            field = "filter.excluded_person_ids"
+            raise InvalidRequest(FieldViolation(field, "has everybody whom the query names with @"))
+
+
 def _check_answered(question: Question, progress: _Progress, ranking: Ranking) -> None:
     if question.nowhere:
         return
     missing = question.condition.needs() - progress.answers.keys()
+    answers = counted(progress.answers)
+    if len(question.legs()) > 1 and not question.condition.people_named:
+        answers = {channel: answer for channel, answer in answers.items() if channel is not Channel.PEOPLE}
     # Where the search's own weights leave nothing to the channels that answered, they are no answer to it.
-    weights = base_weights(ranking, progress.answers).values()
+    weights = base_weights(ranking, answers).values()
     weightless = bool(progress.degraded) and bool(weights) and not any(weights)
-    if progress.answers and not missing and not weightless:
+    if answers and not missing and not weightless:
         return
     late = all(item.cause is Cause.LATE for item in progress.degraded)
     what = f"{', '.join(sorted(missing))} did not answer" if missing else "no channel that counts answered"

@@ -102,11 +102,8 @@ class Similar:
         if question.nowhere:
             return self._done(call, {}, MatchQuality.NONE)
 
-        vectors = await self._own(question, scene, call)
-        answers: Answers = {}
-        if vectors:
-            asked = await self._ask(question, vectors, call)
-            answers = others(asked, scene, same_video=request.include_same_video, most=most)
+        vectors, asked = await self._ask(question, scene, call)
+        answers = others(asked, scene, same_video=request.include_same_video, most=most) if vectors else {}
         _check_answered(question, answers, call, ranking)
         if not answers:
             return self._done(call, answers, MatchQuality.NONE)
@@ -169,20 +166,31 @@ class Similar:
 
     # ---- the stores -------------------------------------------------------------------------------
 
-    async def _own(self, question: Question, scene: SceneRow, call: _Comparison) -> Mapping[Channel, Float32]:
-        """Return the vectors that the scene has."""
-        row = row_id(scene.scene_id, scene.revision)
-        channels = (Channel.DENSE, Channel.VISION)
-        reads = [self._timed(channel, self._channels.own(channel, question, row), call) for channel in channels]
-        found = dict(zip(channels, await asyncio.gather(*reads), strict=True))
-        return {channel: vector for channel, vector in found.items() if vector is not None}
+    async def _ask(
+        self, question: Question, scene: SceneRow, call: _Comparison
+    ) -> tuple[Mapping[Channel, Float32], Answers]:
+        """Return the scene's vectors by which the channels have answered, and their answers with that of people.
 
-    async def _ask(self, question: Question, vectors: Mapping[Channel, Float32], call: _Comparison) -> Answers:
-        legs = [*vectors, *([Channel.PEOPLE] if question.groups else [])]
-        known = asyncio.get_running_loop().create_future()
-        known.set_result(_as_query(vectors))
-        asks = [self._timed(leg, self._channels.ask((leg,), question, known), call) for leg in legs]
-        return {channel: answer for end in await asyncio.gather(*asks) for channel, answer in (end or {}).items()}
+        Each channel reads its vector and asks by it: one that hangs takes no time from the other.
+        """
+        row = row_id(scene.scene_id, scene.revision)
+        vectors: dict[Channel, Float32] = {}
+
+        async def compare(channel: Channel) -> Answers:
+            vector = await self._channels.own(channel, question, row)
+            if vector is None:
+                return {}
+            known = asyncio.get_running_loop().create_future()
+            known.set_result(_as_query({channel: vector}))
+            answers = await self._channels.ask((channel,), question, known)
+            vectors[channel] = vector
+            return answers
+
+        works = {channel: compare(channel) for channel in (Channel.DENSE, Channel.VISION)}
+        if question.groups:
+            works[Channel.PEOPLE] = self._channels.ask((Channel.PEOPLE,), question, None)
+        ends = await asyncio.gather(*(self._timed(channel, work, call) for channel, work in works.items()))
+        return vectors, {channel: answer for end in ends for channel, answer in (end or {}).items()}
 
     async def _backfilled(
         self, question: Question, answers: Answers, vectors: Mapping[Channel, Float32], call: _Comparison
@@ -213,7 +221,7 @@ class Similar:
             call.degraded[channel] = Cause.FAILED
             log.warning("similar_channel_failed", channel=channel, reason=error.reason)
         finally:
-            call.channel_ms[channel] = call.channel_ms.get(channel, 0) + self._ms_since(start_s)
+            call.channel_ms[channel] = self._ms_since(start_s)
         return None
 
     async def _sql(self, until_s: float, work: Coroutine[Any, Any, Result]) -> Result:

@@ -45,7 +45,9 @@ async def in_time(clock: AlarmClock, until_s: float, work: Coroutine[Any, Any, R
     try:
         return await within(clock, until_s - clock.monotonic_s(), work)
     except Late:
-        raise DependencyUnavailable("catalog", "the catalogue did not answer in time", reason=DEADLINE) from None
+        raise DependencyUnavailable(
+            "catalog", "the catalogue did not answer in time; try again", reason=DEADLINE
+        ) from None
 
 
 async def stop(tasks: tuple[asyncio.Future[Any], ...]) -> None:

@@ -165,6 +165,20 @@ async def test_field_violations_and_metadata_arrive(scripted: Door, script: Scri
     assert said.details["ResourceInfo"].resource_type == "heimdex/video"
 
 
+@pytest.mark.parametrize("body", [b"\xff\xff", b"\x0a\x7fabc", b"\x0a\x03\xed\xa0\x80"], ids=["tag", "end", "UTF-8"])
+@pytest.mark.parametrize("method", ["GetVideo", "WatchVideo"])
+async def test_bytes_that_are_no_message_are_the_callers_fault(scripted: Door, method: str, body: bytes) -> None:
+    path = f"/heimdex.video.v1.VideoService/{method}"
+    raw: Any = (scripted.channel.unary_stream if method == "WatchVideo" else scripted.channel.unary_unary)(path)
+    with capture_logs() as lines:
+        said = await refused(raw(body, metadata=scripted.auth()))
+        stranger = await refused(raw(body))
+    assert (said.code, said.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+    assert [violation.field for violation in said.details["BadRequest"].field_violations] == ["request"]
+    assert stranger.code == grpc.StatusCode.UNAUTHENTICATED
+    assert [line for line in lines if line["log_level"] == "error"] == []
+
+
 async def test_a_defect_is_in_the_log_under_the_trace_of_the_caller(scripted: Door, script: Scripted) -> None:
     script.error = ZeroDivisionError("secret text")
     trace_id = "0af7651916cd43dd8448eb211c80319c"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import grpc
 import pytest
 
@@ -35,10 +37,17 @@ async def test_a_word_that_is_said_is_suggested_however_it_is_typed(door: Door, 
     assert await ask(door, typed) == [("김치찌개", WORD, 2)]
 
 
-@pytest.mark.parametrize("typed", ["dkssud", "dkss", "dks", "ㅇㄴ", "안ㄴ"])
+@pytest.mark.parametrize("typed", ["dkssud", "dkss", "dks", "ㅇㄴ", "안ㄴ", "DKSS", "Dkss", "ｄｋｓｓ", "안\u200bㄴ"])
 async def test_hangul_typed_on_a_latin_keyboard_is_understood(door: Door, typed: str) -> None:
     await door.index(b"film", "안녕 여러분")
     assert await ask(door, typed) == [("안녕", WORD, 1)]
+
+
+async def test_a_letter_typed_with_shift_is_meant_first(door: Door) -> None:
+    await door.index(b"film", "쌀국수 살구")
+    assert await ask(door, "Tkf") == [("쌀국수", WORD, 1)]
+    assert await ask(door, "TKF") == [("쌀국수", WORD, 1)]
+    assert await ask(door, "TKFRN") == [("살구", WORD, 1)], "nothing begins as Shift would type it"
 
 
 async def test_what_is_typed_comes_before_what_its_keys_mean(door: Door) -> None:
@@ -147,6 +156,18 @@ async def test_a_text_index_that_is_away_is_said_to_be(door: Door, monkeypatch: 
     monkeypatch.setattr(door.stores.words, "suggest", away)
     said = await refused(door.search.SuggestQueries(pb.SuggestQueriesRequest(text="김"), metadata=door.auth()))
     assert said.code == grpc.StatusCode.UNAVAILABLE
+    assert "RetryInfo" in said.details
+
+
+async def test_a_text_index_that_hangs_is_said_to_be_late(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hangs(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(door.stores.words, "suggest", hangs)
+    request = pb.SuggestQueriesRequest(text="김")
+    said = await refused(door.search.SuggestQueries(request, metadata=door.auth(), timeout=1.0))
+    assert said.code == grpc.StatusCode.UNAVAILABLE
+    assert said.reason == "DEADLINE_EXCEEDED"
     assert "RetryInfo" in said.details
 
 

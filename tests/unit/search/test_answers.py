@@ -138,6 +138,14 @@ async def test_weights_are_asked_for(world: World) -> None:
     assert (await done(world, request(weights=Weights(vision=0.1))))[0][0] == "1"
 
 
+async def test_weights_make_nothing_a_hit_and_take_no_hit_away(world: World) -> None:
+    world.text.hits = [said("1", 0.0, tag_score=1.0, video="v1")]
+    world.vision.cosines, world.dense.cosines = {"6": 0.7}, {"2": 0.45}
+    for weights in (Weights(), Weights(vision=0.0, tags=0.0), Weights(text=0.0), Weights(tags=0.0)):
+        shown, summary = await done(world, request(weights=weights))
+        assert (sorted(shown), summary.match_quality) == (["1", "2", "6"], MatchQuality.SUPPORTED)
+
+
 async def test_weights_that_sum_to_nothing_are_refused_before_any_store(world: World) -> None:
     with pytest.raises(InvalidRequest):
         await frames(world, request(weights=Weights(text=0.0, vision=0.0, tags=0.0)))

@@ -119,6 +119,11 @@ async def test_beside_a_picture_tags_only_narrow(world: World) -> None:
     last = await done(world, request("", tags=("cat",), image=np.ones(3, np.float32)))
     assert rows(last) == ["c", "a"]
     assert [hit.ranked.confidence < 1.0 for hit in last.hits] == [True, True]
+    weights = {part.channel: part.weight for part in last.hits[0].ranked.contributions}
+    assert weights == {Channel.VISION: 1.0}
+    world.vision.door.error = down()
+    with pytest.raises(DependencyUnavailable):
+        await frames(world, request("", tags=("cat",), image=np.ones(3, np.float32)))
 
 
 async def test_without_words_no_tag_can_be_required(world: World) -> None:
@@ -159,6 +164,17 @@ async def test_excluded_people_are_in_no_frame(world: World) -> None:
     world.catalog.people = {"a": {"per_m": 0.6}, "b": {"per_j": 0.9}}
     last = await done(world, request("고양이", excluded_person_ids=("per_m",)))
     assert rows(last) == ["c", "b", "d"]
+
+
+async def test_nobody_is_both_named_with_at_and_left_out(world: World) -> None:
+    world.catalog.names = [("per_m", "민지"), ("per_n", "민지")]
+    world.catalog.people = {"a": {"per_n": 0.9}, "b": {"per_m": 0.9}}
+    with pytest.raises(InvalidRequest) as wrong:
+        await frames(world, request("@민지", excluded_person_ids=("per_n", "per_m")))
+    assert [violation.field for violation in wrong.value.violations] == ["filter.excluded_person_ids"]
+    assert not world.text.queries
+    assert rows(await done(world, request("@민지", excluded_person_ids=("per_m",)))) == ["a"], "another of the name"
+    await done(world, request("민지", excluded_person_ids=("per_n", "per_m")))
 
 
 async def test_each_row_is_looked_at_once(world: World) -> None:

@@ -78,7 +78,7 @@ def test_a_row_beyond_a_list_gets_its_lowest_and_a_row_without_gets_nothing() ->
 
 def test_a_row_has_the_view_that_vision_found_it_by() -> None:
     said = Answer(Channel.DENSE, {"a": 0.4, "b": 0.3}, views={"a": 0, "b": 0})
-    seen = Answer(Channel.VISION, {"b": 0.5, "c": 0.4}, views={"b": 2, "c": 0})
+    seen = Answer(Channel.VISION, {"b": 0.6, "c": 0.5}, views={"b": 2, "c": 0})
     assert {hit.row_id: hit.view for hit in fuse(SMALL, answers(said, seen), ANY)} == {"a": None, "b": 2, "c": 0}
     assert {hit.row_id: hit.view for hit in fuse(SMALL, answers(said), ANY)} == {"a": None, "b": None}
 
@@ -118,7 +118,9 @@ _rows = st.dictionaries(st.sampled_from("abcdefgh"), st.floats(-1, 1), max_size=
 _scores = st.dictionaries(st.sampled_from("abcdefgh"), st.floats(0, 90), max_size=8)
 _shares = st.dictionaries(st.sampled_from("abcdefgh"), st.floats(0, 1), max_size=8)
 _weight = st.none() | st.floats(0.01, 1)
-_weights = st.builds(Weights, text=_weight, vision=_weight, tags=_weight, people=st.none() | st.floats(0, 1))
+_weights = st.sampled_from([Weights(text=0.0), Weights(vision=0.0, tags=0.0)]) | st.builds(
+    Weights, text=_weight, vision=_weight, tags=_weight, people=st.none() | st.floats(0, 1)
+)
 
 
 @given(
@@ -154,8 +156,8 @@ def test_bounds_and_sums_hold_for_any_answers_weights_and_fusion(
     answered = {c: a for c, a in every.items() if c not in missing}
     ranking = weighted(SMALL, weights)
     ranked = fuse(ranking, answered, ANY, listing)
-    sure = {hit.row_id: hit.confidence for hit in fuse(SMALL, answered, ANY)}
-    assert all(hit.confidence == sure.get(hit.row_id, hit.confidence) for hit in ranked), "weights change no confidence"
+    sure = {hit.row_id: hit.confidence for hit in fuse(SMALL, answered, ANY, listing)}
+    assert {hit.row_id: hit.confidence for hit in ranked} == sure, "weights change neither hits nor confidence"
     assert [h.score for h in ranked] == sorted((h.score for h in ranked), reverse=True)
     for hit in ranked:
         assert 0 <= hit.score <= 1 + ranking.people + 1e-9
@@ -166,9 +168,13 @@ def test_bounds_and_sums_hold_for_any_answers_weights_and_fusion(
             assert 0 <= part.similarity <= 1
 
 
-def test_a_row_without_any_points_is_no_hit() -> None:
-    meant = Answer(Channel.DENSE, {"near": 0.5, "nothing": -0.1})
-    assert [hit.row_id for hit in fuse(SMALL, answers(meant), ANY)] == ["near"]
+def test_a_row_without_evidence_or_of_which_nothing_is_sure_is_no_hit() -> None:
+    found = answers(Answer(Channel.DENSE, {"near": 0.5, "unsure": 0.15, "nothing": -0.1}))
+    assert [hit.row_id for hit in fuse(SMALL, found, ANY)] == ["near"]
+    _, weak = fusion.fuse(SMALL, found, ANY, 100, unsure=True)
+    assert [hit.row_id for hit in weak] == ["near", "unsure"]
+    stray = answers(Answer(Channel.LEXICAL, {"stray": 2.0}, coverage={"stray": 0.2}))
+    assert fuse(SMALL, stray, ANY) == ()
 
 
 # ---- weights of one search --------------------------------------------------------------------------------
@@ -186,6 +192,32 @@ def test_weights_without_any_base_are_refused() -> None:
     with pytest.raises(InvalidRequest) as refused:
         weighted(SMALL, Weights(text=0.0, vision=0.0, tags=0.0, people=1.0))
     assert [violation.field for violation in refused.value.violations] == ["weights"]
+
+
+@pytest.mark.parametrize("listing", [BEST_FIRST, RRF])
+@pytest.mark.parametrize(
+    ("found", "none"),
+    [
+        (Answer(Channel.VISION, {"a": 0.7}), Weights(vision=0.0)),
+        (Answer(Channel.TAGS, {"a": 1.0}), Weights(tags=0.0)),
+        (Answer(Channel.PEOPLE, {"a": 0.9}, people={"a": {"per_m": 0.9}}), Weights(people=0.0)),
+    ],
+)
+def test_what_weighs_nothing_is_still_evidence(found: Answer, none: Weights, listing: Listing) -> None:
+    said = Answer(Channel.LEXICAL, {"b": 3.0}, coverage={"b": 1.0})
+    someone = Condition(people_named=True, people_alone=True)
+    first, last = fuse(weighted(SMALL, none), answers(said, found), someone, listing)
+    assert (first.row_id, last.row_id, last.score) == ("b", "a", 0.0)
+    assert last.confidence >= 0.9
+    (alone,) = fuse(weighted(SMALL, none), answers(found), someone, listing)
+    assert (alone.row_id, alone.score) == ("a", 0.0)
+
+
+def test_tags_that_only_narrow_take_no_weight() -> None:
+    seen = Answer(Channel.VISION, {"a": 1.0})
+    having = Answer(Channel.TAGS, having=frozenset({"a"}), narrows=True)
+    (hit,) = fuse(SMALL, answers(seen, having), Condition(tags=True))
+    assert (hit.score, hit.channels) == (1.0, (Channel.VISION,))
 
 
 def test_weights_decide_what_is_first() -> None:
@@ -227,6 +259,47 @@ def test_by_rank_equal_measures_share_a_rank_and_what_the_condition_forbids_take
     assert by_row == pytest.approx({"a": 1.0, "b": 1.0, "c": 61 / 63})
 
 
+# ---- channels that have not answered ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("said", [None, Answer(Channel.LEXICAL)])
+def test_meaning_alone_is_as_sure_without_words_as_where_words_say_nothing(said: Answer | None) -> None:
+    meant = Answer(Channel.DENSE, {"a": 0.45})
+    found = answers(meant, *([said] if said else []))
+    (hit,) = fuse(SMALL, found, Condition(awaited=frozenset({Channel.LEXICAL})))
+    assert hit.confidence == pytest.approx(SMALL.confidence.meaning_alone)
+    (similar,) = fuse(SMALL, answers(meant), ANY)
+    assert similar.confidence == pytest.approx(1.0), "where no words are asked for, meaning is all there is"
+
+
+@given(
+    said=_shares,
+    meant=_rows,
+    seen=_rows,
+    tagged=_shares,
+    people=_shares,
+    missing=st.sets(st.sampled_from(list(Channel))),
+)
+def test_no_channel_that_answers_takes_back_what_is_sure(
+    *,
+    said: dict[str, float],
+    meant: dict[str, float],
+    seen: dict[str, float],
+    tagged: dict[str, float],
+    people: dict[str, float],
+    missing: set[Channel],
+) -> None:
+    every = answers(
+        Answer(Channel.LEXICAL, said, coverage=said), Answer(Channel.DENSE, meant), Answer(Channel.VISION, seen),
+        Answer(Channel.TAGS, tagged), Answer(Channel.PEOPLE, people),
+    )  # fmt: skip
+    early = {channel: answer for channel, answer in every.items() if channel not in missing}
+    condition = Condition(people_named=True, awaited=frozenset(Channel))
+    done = {hit.row_id: hit.confidence for hit in fuse(SMALL, every, condition)}
+    for hit in fuse(SMALL, early, condition):
+        assert done[hit.row_id] >= hit.confidence - 1e-9
+
+
 # ---- what lists hide --------------------------------------------------------------------------------------
 
 
@@ -239,12 +312,9 @@ def hides(*given_: Answer, condition: Condition = ANY, fusion_: Fusion = Fusion.
 
 
 @pytest.mark.parametrize("channel", [Channel.DENSE, Channel.VISION, Channel.TAGS])
-def test_a_cut_list_whose_lowest_earns_nothing_hides_no_hit(channel: Channel) -> None:
-    floors = {
-        Channel.DENSE: SMALL.dense_similarity.floor,
-        Channel.VISION: SMALL.vision_similarity.floor,
-        Channel.TAGS: SMALL.tags_similarity.floor,
-    }
+def test_a_cut_list_whose_lowest_makes_nothing_sure_hides_no_hit(channel: Channel) -> None:
+    sure = SMALL.confidence
+    floors = {Channel.DENSE: sure.dense.floor, Channel.VISION: sure.vision.floor, Channel.TAGS: sure.tags.floor}
     said = Answer(Channel.LEXICAL, {"first": 3.0}, coverage={"first": 1.0})
     assert not hides(said, cut_at(floors[channel], channel))
     assert hides(said, cut_at(floors[channel] + 0.01, channel))
@@ -269,8 +339,9 @@ def test_a_hit_that_must_be_in_a_whole_list_is_not_hidden_by_others() -> None:
     assert hides(having, condition=Condition(tags=True)), "there are more that have them, whatever their names hold"
 
 
-def test_where_a_row_without_a_vector_earns_points_a_cut_list_hides() -> None:
-    odd = replace(SMALL, dense_similarity=Ramp(-0.5, 0.5))
+def test_where_a_row_without_a_vector_is_sure_a_cut_list_hides() -> None:
+    ramp = Ramp(-0.5, 0.5)
+    odd = replace(SMALL, dense_similarity=ramp, confidence=replace(SMALL.confidence, dense=ramp))
     assert fusion.hides(odd, answers(cut_at(-0.6)), ANY)
     assert fusion.hides(odd, answers(cut_at(0.1, Channel.VISION), Answer(Channel.DENSE)), ANY)
 
@@ -283,8 +354,7 @@ def test_what_is_not_sure_enough_is_not_hidden() -> None:
 def test_a_tag_that_earns_nothing_may_still_make_a_hit_sure_enough() -> None:
     tagged = cut_at(0.35, Channel.TAGS)
     assert SMALL.confidence.tags.floor < 0.35 < SMALL.tags_similarity.floor
-    assert not hides(tagged)
-    assert hides(tagged, condition=Condition(min_confidence=0.01))
+    assert hides(tagged)
 
 
 def test_what_was_only_measured_of_other_lists_may_be_had_by_any_row() -> None:
@@ -292,7 +362,9 @@ def test_what_was_only_measured_of_other_lists_may_be_had_by_any_row() -> None:
     found = answers(cut_at(-0.1), tagged)
     assert not fusion.hides(SMALL, found, ANY)
     assert fusion.hides(SMALL, found, ANY, measured_after={Channel.TAGS})
-    assert not fusion.hides(weighted(SMALL, Weights(tags=0.0)), found, ANY, measured_after={Channel.TAGS})
+    assert fusion.hides(weighted(SMALL, Weights(tags=0.0)), found, ANY, measured_after={Channel.TAGS})
+    like = replace(SMALL, confidence=replace(SMALL.confidence, tags=Ramp(1.0, 2.0)))
+    assert not fusion.hides(like, found, ANY, measured_after={Channel.TAGS})
 
 
 _ramps = st.builds(lambda floor, span: Ramp(floor, floor + span), st.floats(-0.3, 0.6), st.floats(0.05, 1))
@@ -346,7 +418,7 @@ def lists(
 @settings(max_examples=500)
 @given(
     ranking=_rankings,
-    weights=_weights | st.sampled_from([Weights(text=0.0), Weights(tags=0.0)]),
+    weights=_weights,
     said=_held,
     meant=_cosines,
     seen=_cosines,

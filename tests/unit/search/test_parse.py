@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from contracts.errors import InvalidRequest
 from indexer.search.english import may_be_english
 from indexer.search.hangul import from_latin
-from indexer.search.parse import MAX_QUERY_CHARS, Parsed, parse
+from indexer.search.parse import MAX_QUERY_CHARS, Parsed, parse, plain
 
 NAMES = (
     ("per_m", "민지"),
@@ -53,6 +53,28 @@ def test_names_lose_their_particles(query: str, words: str, person: str) -> None
     assert people(parsed) == [(person,)]
     assert parsed.words == words
     assert not any(mention.required for mention in parsed.mentions)
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["버락오바마의 연설", "버락 오바마가 하는 연설", "버락오바마 씨 연설", "@버락오바마의 연설", "버락  오바마 연설"],
+)
+def test_a_korean_name_is_known_with_its_spaces_or_without(query: str) -> None:
+    (mention,) = parse(query, NAMES).mentions
+    assert (mention.name, mention.person_ids) == ("버락 오바마", ("per_o",))
+    assert mention.required is query.startswith("@")
+    assert parse("버락오바마", NAMES).words == "버락 오바마", "both are said"
+
+
+def test_spaces_between_other_parts_of_a_name_are_needed() -> None:
+    assert parse("anne", (("per_a", "Ann E"),)).mentions == ()
+    assert people(parse("ann e", (("per_a", "Ann E"),))) == [("per_a",)]
+
+
+def test_those_of_one_name_are_meant_however_it_is_enrolled() -> None:
+    names = (("per_1", "김 민지"), ("per_2", "김민지"))
+    for query in ("김민지 춤", "김 민지 춤"):
+        assert [set(ids) for ids in people(parse(query, names))] == [{"per_1", "per_2"}]
 
 
 @pytest.mark.parametrize("query", ["민지하다", "강민지역", "Annual report", "banner", "contact@ann.com 아님"])
@@ -139,6 +161,49 @@ def test_control_characters_are_refused(query: str) -> None:
     assert refused.value.violations[0].field == "query"
 
 
+@pytest.mark.parametrize(
+    "query", ["-커피!", "!!!", "@", "@!", "->", '"!"', '"!" ?', "\u200b", "\u200b\u2060\ufeff", "·", "\u0301"]
+)
+def test_without_a_letter_a_digit_or_an_emoji_there_is_nothing_to_look_for(query: str) -> None:
+    with pytest.raises(InvalidRequest):
+        parse(query)
+
+
+@pytest.mark.parametrize("query", ["😀", "👩\u200d👩\u200d👧", "🇰🇷", "❤", "ㅋ", "ㅏ", "5", "C++"])
+def test_an_emoji_a_letter_and_a_digit_are_looked_for(query: str) -> None:
+    assert parse(query).words == query
+
+
+def test_signs_beside_exclusions_phrases_and_people_are_not_looked_for() -> None:
+    assert parse("-커피!", exclusions_suffice=True) == Parsed("", "", (), (), ("커피",))
+    assert parse('"우주선" !?').words == ""
+    assert people(parse("@민지 !", NAMES)) == [("per_m",)]
+
+
+@pytest.mark.parametrize(
+    ("query", "same"),
+    [
+        ("ｃａｔ　２", "cat 2"),
+        ("고양이 －강아지", "고양이 -강아지"),
+        ("고양이 –강아지", "고양이 -강아지"),
+        ("＂작은 고양이＂", '"작은 고양이"'),
+        ("＠민지 우는", "@민지 우는"),
+        ("ｒｈｄｄｉｄｄｌ", "rhddiddl"),
+        ("ﾡ ｶﾞ", "ㄱ ガ"),
+        ("고\u200b양이", "고양이"),
+        ("\ufeff고\u2060양이", "고양이"),
+        ("고양이 \u200b-강아지", "고양이 -강아지"),
+    ],
+)
+def test_width_and_spaces_without_any_change_nothing(query: str, same: str) -> None:
+    assert parse(query, NAMES) == parse(same, NAMES)
+
+
+@pytest.mark.parametrize("query", ["ﬁsh", "㎏", "Ⅳ", "①", "ㄱ", "ㄳ"])
+def test_what_is_more_than_wide_stays(query: str) -> None:
+    assert parse(query).words == query
+
+
 @pytest.mark.parametrize("query", ["", "   ", "\t\r\n", '""', '"'])
 def test_nothing_is_refused(query: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
@@ -185,7 +250,9 @@ def test_a_minus_before_a_word_excludes_it(query: str, words: str, excluded: tup
     assert parsed.mentions == ()
 
 
-@pytest.mark.parametrize("query", ["e-mail", "고양이 -5도", "- 고양이", "고양이 -", "--고양이", "->", "-3.5 -10"])
+@pytest.mark.parametrize(
+    "query", ["e-mail", "고양이 -5도", "- 고양이", "고양이 -", "--고양이", "고양이 ->", "고양이 – 강아지", "-3.5 -10"]
+)
 def test_another_minus_is_plain_text(query: str) -> None:
     parsed = parse(query)
     assert (parsed.words, parsed.excluded) == (query, ())
@@ -278,7 +345,7 @@ def test_no_word_of_an_english_dictionary_is_misread() -> None:
 
 # ------------------------------------------------------------------------------------------------ any text
 
-PIECES = [*'-−"“”@ ㅏ가aZ5,\n\t\u0308', "민지", "dkssud", "장면"]
+PIECES = [*'-−–－"“”＂@＠\u200b ㅏ가aＡZ5,\n\t\u0308', "민지", "dkssud", "장면"]
 ANY = st.text(max_size=MAX_QUERY_CHARS) | st.lists(st.sampled_from(PIECES), max_size=40).map("".join)
 
 
@@ -306,7 +373,7 @@ def test_whatever_is_typed_is_parsed_or_refused(query: str) -> None:
 
 @given(ANY)
 def test_spaces_and_composition_change_nothing(query: str) -> None:
-    composed = unicodedata.normalize("NFC", query)
+    composed = plain(query)
     assume(len(composed) + 3 <= MAX_QUERY_CHARS)
-    spaced, plain = taken(f"  {query} "), taken(composed)
-    assert spaced == plain or (isinstance(spaced, InvalidRequest) and isinstance(plain, InvalidRequest))
+    spaced, same = taken(f"  {query} "), taken(composed)
+    assert spaced == same or (isinstance(spaced, InvalidRequest) and isinstance(same, InvalidRequest))

@@ -81,6 +81,28 @@ async def test_first_frame_comes_before_the_slowest_channel_and_each_is_complete
             await anext(updates)
 
 
+async def test_an_early_frame_promises_nothing_that_done_takes_back(world: World) -> None:
+    world.text.hits = [said("a", 8.0, coverage=0.4)]
+    world.dense.cosines, world.vision.cosines = {"a": 0.1, "b": 0.26}, {}
+    for door in (world.text.door, world.encoder.door):
+        door.close()
+        task = asyncio.ensure_future(frames(world, request()))
+        await settle()
+        door.opened.set()
+        (last,) = await task
+        assert last.summary is not None
+        assert last.summary.match_quality is MatchQuality.NONE
+
+
+async def test_meaning_is_no_surer_for_words_that_are_down(world: World) -> None:
+    world.text.hits, world.dense.cosines, world.vision.cosines = [], {"a": 0.4}, {}
+    whole = await done(world, request())
+    world.text.door.error = down()
+    degraded = await done(world, request())
+    assert [hit.ranked.confidence for hit in degraded.hits] == [hit.ranked.confidence for hit in whole.hits]
+    assert degraded.hits
+
+
 async def test_not_progressive_sends_done_alone(world: World) -> None:
     world.encoder.door.close()
     world.encoder.door.opened.set()
@@ -172,6 +194,14 @@ async def test_all_failed_is_unavailable(world: World) -> None:
     with pytest.raises(DependencyUnavailable) as failed:
         await frames(world, request())
     assert failed.value.reason == "DEPENDENCY_UNAVAILABLE"
+
+
+async def test_people_who_are_only_filtered_for_are_no_answer(world: World) -> None:
+    world.catalog.people = {"b": {"per_m": 0.7}}
+    world.text.door.error = world.encoder.door.error = down()
+    assert rows(await done(world, request("", person_ids=("per_m",)))) == ["b"]
+    with pytest.raises(DependencyUnavailable):
+        await frames(world, request(person_ids=("per_m",)))
 
 
 async def test_all_late_is_unavailable_before_the_deadline(world: World) -> None:
@@ -290,7 +320,7 @@ async def test_person_filter_without_a_query_lists_the_scenes(world: World) -> N
     assert rows(last) == ["c", "b"]
     assert world.encoder.texts == []
     assert rows(await done(world, request("", person_ids=("per_m", "per_j")))) == ["c"]
-    assert rows(await done(world, request("고양이", person_ids=("per_j",)))) == ["c", "d"]
+    assert rows(await done(world, request("고양이", person_ids=("per_j",)))) == ["c"], "being there is no cat"
 
 
 async def test_person_filter_keeps_to_the_videos(world: World) -> None:
