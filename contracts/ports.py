@@ -387,7 +387,10 @@ class TextIndex(Protocol):
         ...
 
     async def search(self, index: str, queries: Sequence[TextQuery]) -> Sequence[Sequence[TextHit]]:
-        """Answer several queries in one round trip; each list best first."""
+        """Answer several queries in one round trip; each list best first.
+
+        It joins up to ``limit`` rows by what is said and as many by tags; of the other a row has nothing then.
+        """
         ...
 
     async def holding(self, index: str, tenant_id: str, row_ids: Sequence[str], texts: Sequence[str]) -> frozenset[str]:

@@ -8,6 +8,7 @@ import gc
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
 from pathlib import Path
 
 import grpc
@@ -148,17 +149,20 @@ class Process:
         if self._settings.milvus_vision != self._settings.milvus_text:
             vision_vectors = BatchedVectors(await enter(MilvusVectors(self._settings.milvus_vision)))
 
+        @cache  # a promotion that changes words alone keeps the vectors of queries that are known
+        def encoder(text_model: str, vision_model: str) -> inference.GrpcQueryEncoder:
+            made = inference.GrpcQueryEncoder(self.inference, text_version=text_model, vision_version=vision_model)
+            self._resources.push_async_callback(made.close)
+            return made
+
         def make(generation: Generation) -> Searcher:
             try:
                 ranked_by = ranking.load(generation.ranking)
             except ValueError as error:
                 raise DependencyUnavailable("ranking", f"generation {generation.generation}: {error}") from error
-            encoder = inference.GrpcQueryEncoder(
-                self.inference, text_version=generation.text_model, vision_version=generation.vision_model
-            )
-            self._resources.push_async_callback(encoder.close)
+            encodes = encoder(generation.text_model, generation.vision_model)
             return Searcher(
-                self.catalog, text, text_vectors, vision_vectors, encoder, generation, ranked_by, self.clock
+                self.catalog, text, text_vectors, vision_vectors, encodes, generation, ranked_by, self.clock
             )
 
         searchers = Searchers(self.catalog, make, self.clock)

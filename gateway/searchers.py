@@ -25,14 +25,16 @@ class Active:
 
 
 class Searchers:
-    """One searcher a generation, made when the generation is first read."""
+    """The searcher of the active generation, made when that is first read.
+
+    After a promotion only searches under way hold the one before, and it goes with the last of them.
+    """
 
     def __init__(self, catalog: Catalog, make: Callable[[Generation], Searcher], clock: Clock) -> None:
         """Wire; ``make`` raises DependencyUnavailable for a generation that cannot be searched here."""
         self._catalog = catalog
         self._make = make
         self._clock = clock
-        self._made: dict[Generation, Searcher] = {}
         self._active: Active | None = None
         self._looked_s = 0.0
         self._turn = asyncio.Lock()
@@ -54,8 +56,7 @@ class Searchers:
 
     async def _look(self) -> Active:
         generation = await self._catalog.active_generation()
-        if generation not in self._made:
-            self._made[generation] = self._make(generation)
-        self._active = Active(generation, self._made[generation])
+        if self._active is None or self._active.generation != generation:
+            self._active = Active(generation, self._make(generation))
         self._looked_s = self._clock.monotonic_s()
         return self._active

@@ -2,8 +2,8 @@
 
 One search ranks by what is said, the other by tags: a row that has only the one is not cut off by the other's list.
 Coverage costs nothing more: whatever shows that a row holds a word is a named clause, so every hit says what it holds.
-What is said by a synonym is held. A word that nobody has said may have been misheard, or cut otherwise: it is held by
-the share of its pairs of letters.
+What is said or tagged by a synonym is held. A word that nobody has said may have been misheard, or cut otherwise: it is
+held by the share of its pairs of letters.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ _MIN_PIECES = 0.5
 """Of a pair of letters of a word that nobody has said, and the least share of them that counts: fewer are of other
 words. Source: ``heimdex eval`` on the project's scenes; without the boost, the home of a stray word is the first.
 """
+
+_SYNONYM = "match_phrase"
+"""Kind of the signs of synonyms: the index may cut one into several words."""
 
 _HANGUL = re.compile(r"[가-힣]{2,}")
 
@@ -150,7 +153,7 @@ def plan(query: TextQuery, known: Mapping[str, Words], synonyms: Synonyms) -> Pl
 def _signs(text: str, words_: Mapping[str, float], unsaid: frozenset[str], synonyms: Synonyms) -> tuple[Sign, ...]:
     signs = [Sign("term", "transcript", {"value": word}, (word,), 1.0) for word in words_]
     signs += [
-        Sign("match_phrase", "transcript", {"query": another.text}, another.instead_of, 1.0)
+        Sign(_SYNONYM, "transcript", {"query": another.text}, another.instead_of, 1.0)
         for another in synonyms.of(text, words_)[:_MAX_SYNONYMS]
     ]
     pairs = {word: _pairs(word) for word in words_ if word in unsaid and _HANGUL.fullmatch(word)}
@@ -176,11 +179,16 @@ def speech_search(plan_: Plan) -> Body:
 
 
 def tag_search(plan_: Plan) -> Body:
-    """Return the search that ranks by the share of the query that the names of a row's tags hold."""
+    """Return the search that ranks by the share of the query that the names of a row's tags hold, by whichever word."""
     shares = {**plan_.shares, **plan_.in_phrases}
+    named: dict[str, list[Body]] = {word: [{"term": {"tag_names": word}}] for word in list(shares)[:_MAX_WORDS]}
+    for sign in plan_.signs:
+        if sign.kind == _SYNONYM:
+            for word in sign.words:
+                named[word].append({_SYNONYM: {"tag_names": sign.asked}})
     should: list[Body] = [
-        {"constant_score": {"filter": {"term": {"tag_names": word}}, "boost": share}}
-        for word, share in list(shares.items())[:_MAX_WORDS]
+        {"constant_score": {"filter": {"bool": {"should": names}}, "boost": shares[word]}}
+        for word, names in named.items()
     ]
     said = _phrases(plan_.query.phrases, plan_.slops)
     return _search(plan_, {"should": should or [{"match_none": {}}]}, at_least=1, filters=said)

@@ -121,7 +121,7 @@ class MemoryText:
             if not all(_has_phrase(words, _words(phrase)) for phrase in query.phrases):
                 continue
             named = [word for name in _tag_names(row) for word in _words(name)]
-            tag_score = sum(weight for word, weight in weights.items() if _times(word, named)) / total
+            tag_score = sum(weight for word, weight in weights.items() if _times_any(ways[word], named)) / total
             times = {word: _times_any(ways[word], words) for word in weights}
             coverage = sum(weight for word, weight in weights.items() if times[word]) / total
             norm = _K1 * (1 - _B + _B * len(words) / mean_length)
@@ -130,9 +130,12 @@ class MemoryText:
                 hits.append(TextHit(row.row_id, bm25, tag_score, coverage, row.video_id))
         spoken_of = (hit for hit in hits if hit.bm25 or query.tags)
         said = sorted(spoken_of, key=lambda hit: (-hit.bm25, hit.row_id))[: query.limit]
-        tagged = sorted((hit for hit in hits if hit.tag_score), key=lambda hit: (-hit.tag_score, hit.row_id))
-        chosen = dict.fromkeys((*said, *tagged[: query.limit]))
-        return sorted(chosen, key=lambda hit: (-hit.bm25, -hit.tag_score, hit.row_id))
+        tagged_of = (hit for hit in hits if hit.tag_score)
+        tagged = sorted(tagged_of, key=lambda hit: (-hit.tag_score, hit.row_id))[: query.limit]
+        listed = {hit.row_id: hit._replace(tag_score=0.0) for hit in said}
+        for hit in tagged:
+            listed[hit.row_id] = hit if hit.row_id in listed else hit._replace(bm25=0.0, coverage=0.0)
+        return sorted(listed.values(), key=lambda hit: (-hit.bm25, -hit.tag_score, hit.row_id))
 
 
 def _tag_names(row: TextRow) -> list[str]:

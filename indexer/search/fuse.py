@@ -6,7 +6,7 @@ By score, unless ranks are asked for: a clear winner of one channel keeps its ma
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 
@@ -27,6 +27,9 @@ from indexer.search.types import Channel, Fusion, GroupBy, Listing, Ranked
 
 _RANK_OFFSET = 60
 """k of reciprocal rank fusion. Source: Cormack et al. 2009."""
+
+_WITHOUT_FLOOR = frozenset({Channel.LEXICAL, Channel.PEOPLE})
+"""Channels in which the least that there is earns points."""
 
 BEST_FIRST = Listing()
 """Every scene, by score."""
@@ -157,6 +160,55 @@ def fuse(
         map(views.get, found),
     )
     return len(listed), tuple(map(Ranked._make, zip(*columns, strict=False)))
+
+
+def hides(
+    ranking: Ranking,
+    answers: Mapping[Channel, Answer],
+    condition: Condition,
+    fusion: Fusion = Fusion.CALIBRATED,
+    *,
+    measured_after: Collection[Channel] = (),
+) -> bool:
+    """Return whether there may be hits that no list has, since some list was cut.
+
+    A row beyond every list has at most the lowest measure of each that was cut and nothing in the others, so it is no
+    hit where all that together earns no points, or less confidence than a hit must have. A row that some list has was
+    counted there with no less than its own measures, but for words and tags beyond their lists, which count as nothing:
+    so a cut list of words always hides, and one of tags where its lowest earns anything.
+
+    Args:
+        measured_after: channels that looked at the rows of the other lists alone: a row beyond may have all of it.
+    """
+    cut = {channel for channel, answer in answers.items() if answer.cut}
+    if not cut:
+        return False
+    if fusion is Fusion.RECIPROCAL_RANK or cut & (_WITHOUT_FLOOR | condition.needs()):
+        return True
+    most = {
+        channel: np.array([1.0 if channel in measured_after else _most_beyond(answer)])
+        for channel, answer in answers.items()
+    }
+    if Channel.TAGS in cut:
+        scales = [ranking.tags_similarity, *([ranking.confidence.tags] if condition.min_confidence else [])]
+        if any(scale(most[Channel.TAGS]).any() for scale in scales):
+            return True
+    if condition.needs():
+        return False  # every hit is in a list that is whole
+    similar = _similarities(ranking, answers, condition, most)
+    weights = row_weights(ranking, _weights(ranking, answers), similar)
+    earns = any((similar[channel] * weights[channel]).any() for channel in answers)
+    named, alone = condition.people_named, condition.people_alone
+    sure = confidence(ranking, most, np.zeros(1), people_named=named, people_alone=alone)
+    return earns and bool(sure[0] >= condition.min_confidence)
+
+
+def _most_beyond(answer: Answer) -> float:
+    """Return the most that a row beyond a channel's own list can have; one without a vector has 0."""
+    if not answer.cut:
+        return 0.0
+    listed = (measure for row, measure in answer.raw.items() if row not in answer.unlisted)
+    return max(0.0, min(listed, default=np.inf))
 
 
 def evidence(

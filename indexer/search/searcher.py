@@ -17,7 +17,7 @@ from indexer.search import facets
 from indexer.search.channels import Answers, Channels, Question, question_of
 from indexer.search.filters import Filters, of_videos
 from indexer.search.frames import NOTHING, SPARE_ROWS, Shown, hits_of, read, show, spoken_in
-from indexer.search.fuse import Answer, candidates, fuse
+from indexer.search.fuse import Answer, candidates, fuse, hides
 from indexer.search.names import Names
 from indexer.search.parse import Parsed, clean, parse
 from indexer.search.ranking import Ranking, base_weights, quality_of_answer, weighted
@@ -284,12 +284,13 @@ class Searcher:
         encoding: asyncio.Task[QueryVectors] | None,
         schedule: _Schedule,
     ) -> Update:
-        _check_answered(question, progress, weighted(self._ranking, request.weights))
+        ranking = weighted(self._ranking, request.weights)
+        _check_answered(question, progress, ranking)
         question = await self._checked(question, progress, schedule)
         answers = await self._backfilled(question, progress.answers, encoding, schedule)
         known, ranked = self._ranked(request, question, answers, self._budgets.window_rows)
         total = len(ranked)
-        more = known > total or any(answer.cut for answer in answers.values())
+        more = known > total or hides(ranking, answers, question.condition, request.fusion)
         if request.facets:
             await self._sql(lambda: read(self._catalog, question.tenant_id, ranked, progress.scenes), schedule.scenes_s)
         shown = await self._sql(

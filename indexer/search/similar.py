@@ -17,7 +17,7 @@ from contracts.ports import AlarmClock, Float32, QueryVectors
 from indexer.search.channels import Answers, Channels, Question
 from indexer.search.filters import Filters, of_videos
 from indexer.search.frames import SPARE_ROWS, hits_of, show, spoken_in
-from indexer.search.fuse import Answer, candidates, fuse
+from indexer.search.fuse import Answer, candidates, fuse, hides
 from indexer.search.likeness import others, question_like, ranking_like, tags_in_common, tags_of
 from indexer.search.ranking import Ranking, base_weights, quality_of_answer
 from indexer.search.timing import DEADLINE, Late, in_time, within
@@ -133,7 +133,7 @@ class Similar:
             quality,
             hits=hits_of(shown, spoken_in(shown)),
             total_hits=len(ranked) - shown.gone,
-            more=found > len(ranked) or any(answer.cut for answer in answers.values()),
+            more=found > len(ranked) or hides(ranking, answers, question.condition, measured_after={Channel.TAGS}),
         )
 
     def _done(

@@ -270,7 +270,7 @@ class Summary:
 
     Attributes:
         total_hits: hits of all pages.
-        total_is_lower_bound: whether there may be more: some channel's list, or the frozen one, was cut at its limit.
+        total_is_lower_bound: whether there may be more: the frozen list was cut, or a channel's that may hide hits.
         match_quality: the best hit's; NONE, and no hits, when nothing in the library answers.
         degraded: channels that are missing.
         elapsed_ms: from the request to DONE.

@@ -84,6 +84,17 @@ async def test_a_word_is_found_with_its_particle(shelf: Shelf) -> None:
     assert await shelf.said("비행기") == []
 
 
+async def test_a_row_has_nothing_of_the_list_that_it_is_not_in(shelf: Shelf) -> None:
+    await shelf.fill(
+        row("said", "고양이와 소파", tag_names=("소파",)),
+        row("tagged", "고양이와 그 밖의 많은 이야기", tag_names=("소파", "고양이")),
+    )
+    said, tagged = await shelf.ask("고양이 소파", limit=1)
+    assert (said.row_id, said.tag_score) == ("said:1", 0.0)
+    assert (tagged.row_id, tagged.bm25, tagged.coverage) == ("tagged:1", 0.0, 0.0)
+    assert said.coverage == tagged.tag_score == pytest.approx(1.0)
+
+
 async def test_english_is_found_in_any_case(shelf: Shelf) -> None:
     await shelf.fill(row("one", "The Kettle is boiling"), row("two", "고양이"))
     assert await shelf.said("kettle") == ["one:1"]
@@ -573,6 +584,20 @@ async def test_a_synonym_of_the_indexs_own_is_found_covered_and_marked(shelf: Sh
     assert [hit.coverage for hit in await shelf.ask("갓생")] == [pytest.approx(1.0)]
     assert await shelf.marked("갓생", "모범생활을 합시다") == [["모범생활"]]
     assert await shelf.said("애국주의") == []
+
+
+async def test_a_tag_is_meant_by_a_synonym_with_the_share_of_its_word(shelf: Shelf) -> None:
+    await shelf.index.ensure(shelf.name, Vocabulary(("먼치킨냥",), (("먼치킨냥", "고양이"),)))
+    await shelf.fill(
+        row("cat", tags=("cat",), tag_names=("고양이",)),
+        row("both", tags=("cat", "munchkin"), tag_names=("고양이", "먼치킨냥")),
+        row("sofa", tags=("sofa",), tag_names=("소파",)),
+        row("said", "먼치킨냥과 소파"),
+    )
+    assert await shelf.tagged("먼치킨냥") == {"cat:1": 1.0, "both:1": 1.0}
+    apart = await shelf.tagged("먼치킨냥 소파")
+    assert apart["cat:1"] == apart["both:1"] == pytest.approx(1 - apart["sofa:1"], abs=0.002)
+    assert 0 < apart["cat:1"] < 1
 
 
 async def test_an_index_keeps_the_words_that_it_was_made_with(shelf: Shelf) -> None:

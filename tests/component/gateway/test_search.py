@@ -238,6 +238,31 @@ async def test_a_page_token_ends_after_its_time_and_with_its_generation(
     assert (await done(door)).summary.generation == 2
 
 
+async def test_a_search_that_began_before_a_promotion_ends_with_what_it_read(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await library(door)
+    door.stores.encoder.door.close()
+    request = pb.SearchScenesRequest(query="고양이")
+    before = aiter(door.search.SearchScenes(request, metadata=door.auth()))
+    assert (await anext(before)).kind == pb.FRAME_KIND_PARTIAL
+
+    async def promoted() -> Generation:
+        return replace(GENERATION, generation=2)
+
+    monkeypatch.setattr(door.catalog, "active_generation", promoted)
+    now_s = door.clock.monotonic_s()
+    with monkeypatch.context() as later:
+        later.setattr(door.clock, "monotonic_s", lambda: now_s + 2)
+        after = aiter(door.search.SearchScenes(request, metadata=door.auth()))
+        assert (await anext(after)).kind == pb.FRAME_KIND_PARTIAL
+    door.stores.encoder.door.opened.set()
+    ends = [[frame async for frame in call][-1] for call in (before, after)]
+    assert [(end.kind, end.summary.generation) for end in ends] == [
+        (pb.FRAME_KIND_DONE, 1), (pb.FRAME_KIND_DONE, 2),
+    ]  # fmt: skip
+
+
 # ---- parts that are away ----------------------------------------------------------------------------------
 
 

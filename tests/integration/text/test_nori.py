@@ -202,6 +202,24 @@ async def test_a_synonym_is_found_covered_and_marked(
     assert ranges
 
 
+@pytest.mark.parametrize(
+    ("query", "name_", "share"),
+    [
+        ("휴대폰", "스마트폰", 1.0),
+        ("휴대폰을 든", "핸드폰", 0.67),  # for 휴대 and 폰, of 휴대, 폰 and 들
+        ("국내총생산", "GDP", 1.0),
+        ("가위 한 개", "추석", 0.0),
+    ],
+)
+async def test_a_tag_is_meant_by_a_synonym(
+    client: AsyncOpenSearch, text: OpenSearchText, query: str, name_: str, share: float
+) -> None:
+    name = await fresh(client, text, row("same", "", name_), row("other", "날씨가 맑다"))
+    held = await found(text, name, query)
+    await client.indices.delete(index=name)
+    assert held == ({"same": (0.0, share)} if share else {})
+
+
 async def test_the_parts_of_a_word_apart_do_not_mean_its_synonym(client: AsyncOpenSearch, text: OpenSearchText) -> None:
     name = await fresh(client, text, row("feast", "추석에 송편을 빚었다"))
     apart, together = await found(text, name, "가위 한 개"), await found(text, name, "한가위")

@@ -1,8 +1,10 @@
-"""Searchers: one a generation, looked up once a second whoever asks."""
+"""Searchers: that of the active generation, looked up once a second whoever asks."""
 
 from __future__ import annotations
 
 import asyncio
+import weakref
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, cast
 
@@ -13,7 +15,8 @@ from contracts.errors import DependencyUnavailable
 from gateway.searchers import FRESH_S, Searchers
 from indexer.schema.schema import first_generation
 from indexer.search.searcher import Searcher
-from tests.unit.search.fakes import StillClock, World
+from indexer.search.types import FrameKind, SearchRequest
+from tests.unit.search.fakes import TENANT, StillClock, World
 
 
 class Generations:
@@ -61,8 +64,22 @@ async def test_a_promotion_is_seen_and_taken_back() -> None:
     assert second.searcher is not first.searcher
     catalog.active = first.generation
     clock.advance(FRESH_S)
-    assert (await searchers.active(timeout_s=1)).searcher is first.searcher
-    assert len(made) == 2
+    assert (await searchers.active(timeout_s=1)).generation is first.generation
+    assert len(made) == 3
+
+
+async def test_only_searches_under_way_hold_what_was_active_before() -> None:
+    catalog, clock, _, searchers = wired()
+    before = (await searchers.active(timeout_s=1)).searcher
+    held = weakref.ref(before)
+    async with aclosing(before.search(SearchRequest(TENANT, "고양이"), deadline_s=10.0)) as updates:
+        del before
+        catalog.active = replace(catalog.active, generation=2)
+        clock.advance(FRESH_S)
+        after = (await searchers.active(timeout_s=1)).searcher
+        assert held() not in {None, after}
+        assert [update.kind async for update in updates][-1] is FrameKind.DONE
+    assert held() is None
 
 
 async def test_a_catalogue_that_hangs_is_not_waited_for() -> None:

@@ -114,6 +114,18 @@ async def test_a_list_that_was_cut_has_a_lower_bound(world: World, cut: dict[str
     assert len(await every_page(narrow, asked)) == summary.total_hits
 
 
+@pytest.mark.parametrize(("lowest", "more"), [(0.08, False), (0.3, True)])
+async def test_a_cut_list_of_meaning_hides_no_hit_where_its_lowest_earns_nothing(
+    world: World, *, lowest: float, more: bool
+) -> None:
+    narrow = World(leg_rows=2)
+    narrow.catalog.scenes, narrow.text.hits = world.catalog.scenes, world.text.hits
+    narrow.dense.cosines = {"1": 0.5, "2": lowest, "3": 0.01}
+    for fusion, lower_bound in ((Fusion.CALIBRATED, more), (Fusion.RECIPROCAL_RANK, True)):
+        _, summary = await done(narrow, request(limit=2, fusion=fusion))
+        assert (summary.total_hits, summary.total_is_lower_bound) == (6, lower_bound)
+
+
 async def test_by_rank_is_asked_for(world: World) -> None:
     world.dense.cosines = {"2": 0.31, "3": 0.3, "1": 0.29}
     shown, _ = await done(world, request(fusion=Fusion.RECIPROCAL_RANK))

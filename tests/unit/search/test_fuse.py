@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.errors import InvalidRequest
 from contracts.ids import scene_of_row
 from indexer.search import fuse as fusion
 from indexer.search.fuse import BEST_FIRST, Answer, Condition, candidates
-from indexer.search.ranking import Ranking, load, weighted
+from indexer.search.ranking import Ramp, Ranking, load, weighted
 from indexer.search.types import Channel, Fusion, GroupBy, Listing, Ranked, Weights
 
 SMALL = load("small-v1")
@@ -223,6 +225,166 @@ def test_by_rank_equal_measures_share_a_rank_and_what_the_condition_forbids_take
         hit.row_id: hit.similarities[1] for hit in fuse(SMALL, answers(said, tagged), Condition(phrases=True), RRF)
     }
     assert by_row == pytest.approx({"a": 1.0, "b": 1.0, "c": 61 / 63})
+
+
+# ---- what lists hide --------------------------------------------------------------------------------------
+
+
+def cut_at(lowest: float, channel: Channel = Channel.DENSE) -> Answer:
+    return Answer(channel, {"first": 1.0, "last": lowest}, exact=False, cut=True)
+
+
+def hides(*given_: Answer, condition: Condition = ANY, fusion_: Fusion = Fusion.CALIBRATED) -> bool:
+    return fusion.hides(SMALL, answers(*given_), condition, fusion_)
+
+
+@pytest.mark.parametrize("channel", [Channel.DENSE, Channel.VISION, Channel.TAGS])
+def test_a_cut_list_whose_lowest_earns_nothing_hides_no_hit(channel: Channel) -> None:
+    floors = {
+        Channel.DENSE: SMALL.dense_similarity.floor,
+        Channel.VISION: SMALL.vision_similarity.floor,
+        Channel.TAGS: SMALL.tags_similarity.floor,
+    }
+    said = Answer(Channel.LEXICAL, {"first": 3.0}, coverage={"first": 1.0})
+    assert not hides(said, cut_at(floors[channel], channel))
+    assert hides(said, cut_at(floors[channel] + 0.01, channel))
+    assert hides(said, cut_at(floors[channel], channel), fusion_=Fusion.RECIPROCAL_RANK)
+
+
+@pytest.mark.parametrize("channel", [Channel.LEXICAL, Channel.PEOPLE])
+def test_a_cut_list_of_words_or_people_always_hides(channel: Channel) -> None:
+    assert hides(Answer(channel, {"first": 3.0, "last": 0.0001}, cut=True))
+
+
+def test_a_row_that_was_measured_apart_is_not_the_lists_lowest() -> None:
+    assert hides(replace(cut_at(0.5), raw={"last": 0.5, "apart": 0.01}, unlisted=frozenset({"apart"})))
+
+
+def test_a_hit_that_must_be_in_a_whole_list_is_not_hidden_by_others() -> None:
+    said = Answer(Channel.LEXICAL, {"first": 3.0})
+    assert not hides(said, cut_at(0.5), condition=Condition(phrases=True))
+    assert hides(said, cut_at(0.5, Channel.TAGS), condition=Condition(phrases=True)), "tags beyond count as none"
+    assert hides(replace(said, cut=True), cut_at(0.5), condition=Condition(phrases=True))
+    having = Answer(Channel.TAGS, {"first": 0.1}, having=frozenset({"first"}), cut=True)
+    assert hides(having, condition=Condition(tags=True)), "there are more that have them, whatever their names hold"
+
+
+def test_where_a_row_without_a_vector_earns_points_a_cut_list_hides() -> None:
+    odd = replace(SMALL, dense_similarity=Ramp(-0.5, 0.5))
+    assert fusion.hides(odd, answers(cut_at(-0.6)), ANY)
+    assert fusion.hides(odd, answers(cut_at(0.1, Channel.VISION), Answer(Channel.DENSE)), ANY)
+
+
+def test_what_is_not_sure_enough_is_not_hidden() -> None:
+    assert hides(cut_at(0.2), condition=Condition(min_confidence=0.1))
+    assert not hides(cut_at(0.2), condition=Condition(min_confidence=0.2))
+
+
+def test_a_tag_that_earns_nothing_may_still_make_a_hit_sure_enough() -> None:
+    tagged = cut_at(0.35, Channel.TAGS)
+    assert SMALL.confidence.tags.floor < 0.35 < SMALL.tags_similarity.floor
+    assert not hides(tagged)
+    assert hides(tagged, condition=Condition(min_confidence=0.01))
+
+
+def test_what_was_only_measured_of_other_lists_may_be_had_by_any_row() -> None:
+    tagged = Answer(Channel.TAGS, {"first": 0.1})
+    found = answers(cut_at(-0.1), tagged)
+    assert not fusion.hides(SMALL, found, ANY)
+    assert fusion.hides(SMALL, found, ANY, measured_after={Channel.TAGS})
+    assert not fusion.hides(weighted(SMALL, Weights(tags=0.0)), found, ANY, measured_after={Channel.TAGS})
+
+
+_ramps = st.builds(lambda floor, span: Ramp(floor, floor + span), st.floats(-0.3, 0.6), st.floats(0.05, 1))
+_rankings = st.just(SMALL) | st.builds(
+    lambda dense, vision, tags, sure: replace(
+        SMALL,
+        dense_similarity=dense,
+        vision_similarity=vision,
+        tags_similarity=tags,
+        confidence=replace(SMALL.confidence, **dict(zip(("dense", "vision", "tags"), sure, strict=True))),
+    ),
+    _ramps, _ramps, _ramps, st.tuples(_ramps, _ramps, _ramps),
+)  # fmt: skip
+_cosines = st.dictionaries(st.sampled_from("abcdefgh"), st.sampled_from([-0.2, 0.0, 0.05, 0.1, 0.3, 0.6]), max_size=8)
+_held = st.dictionaries(st.sampled_from("abcdefgh"), st.sampled_from([0.2, 0.35, 0.5, 1.0]), max_size=8)
+_few, _all = st.integers(1, 4), st.sampled_from([2, 9, 9, 9])
+_limits = st.fixed_dictionaries(
+    {channel: _all if channel in {Channel.LEXICAL, Channel.PEOPLE} else _few for channel in Channel}
+)
+_conditions = st.builds(
+    Condition,
+    phrases=st.sampled_from([False, False, True]),
+    groups=st.sampled_from([(), (), (("per_m",),)]),
+    people_named=st.booleans(),
+    people_alone=st.booleans(),
+    min_confidence=st.sampled_from([0.0, 0.05, 0.3]),
+)
+
+
+def lists(
+    whole: dict[Channel, dict[str, float]], limits: dict[Channel, int], condition: Condition, *, filled: bool
+) -> dict[Channel, Answer]:
+    """Return what stores answer that know ``whole``, each its best ``limits``; ``filled`` with the cosines beyond."""
+    found = {}
+    for channel, rows in whole.items():
+        best = sorted(rows, key=lambda row: (-rows[row], row))[: limits[channel]]
+        cut = len(best) == limits[channel]
+        exact = not cut or channel not in {Channel.DENSE, Channel.VISION}
+        raw = {row: rows[row] for row in best}
+        said = {row: min(1.0, measure / 3) for row, measure in raw.items()} if channel is Channel.LEXICAL else {}
+        people = {row: {"per_m": measure} for row, measure in raw.items()} if channel is Channel.PEOPLE else {}
+        found[channel] = Answer(channel, raw, exact=exact, coverage=said, people=people, cut=cut)
+    rows_found = candidates(found, condition)
+    for channel, answer in found.items():
+        if filled and not answer.exact:
+            more = {row: whole[channel][row] for row in rows_found & whole[channel].keys() - answer.raw.keys()}
+            found[channel] = replace(answer, raw={**answer.raw, **more}, exact=True, unlisted=frozenset(more))
+    return found
+
+
+@settings(max_examples=500)
+@given(
+    ranking=_rankings,
+    weights=_weights | st.sampled_from([Weights(text=0.0), Weights(tags=0.0)]),
+    said=_held,
+    meant=_cosines,
+    seen=_cosines,
+    tagged=_held,
+    people=_held,
+    missing=st.sets(st.sampled_from(list(Channel))),
+    limits=_limits,
+    condition=_conditions,
+    filled=st.booleans(),
+    fusion_=st.sampled_from([Fusion.CALIBRATED] * 4 + [Fusion.RECIPROCAL_RANK]),
+)
+def test_lists_that_hide_nothing_have_every_hit_of_the_library(
+    *,
+    ranking: Ranking,
+    weights: Weights,
+    said: dict[str, float],
+    meant: dict[str, float],
+    seen: dict[str, float],
+    tagged: dict[str, float],
+    people: dict[str, float],
+    missing: set[Channel],
+    limits: dict[Channel, int],
+    condition: Condition,
+    filled: bool,
+    fusion_: Fusion,
+) -> None:
+    known = dict(zip(Channel, (said, meant, seen, tagged, people), strict=True))
+    whole = {channel: rows for channel, rows in known.items() if channel not in missing - condition.needs()}
+    own, listing = weighted(ranking, weights), Listing(fusion_)
+    library = lists(whole, dict.fromkeys(Channel, 100), condition, filled=False)
+    found = lists(whole, limits, condition, filled=filled)
+    if fusion.hides(own, found, condition, fusion_):
+        assert any(answer.cut for answer in found.values())
+        return
+    everything = {hit.row_id for hit in fuse(own, library, condition, listing)}
+    hits = {hit.row_id for hit in fuse(own, found, condition, listing)}
+    assert hits >= everything
+    assert hits == everything or not filled
 
 
 # ---- by video ---------------------------------------------------------------------------------------------

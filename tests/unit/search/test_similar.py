@@ -142,6 +142,24 @@ def down() -> DependencyUnavailable:
     return DependencyUnavailable("store", "is down")
 
 
+@pytest.mark.parametrize(
+    ("cosine", "tags", "least", "more"),
+    [(0.01, None, 0.0, False), (0.3, None, 0.0, True), (0.01, CAT, 0.0, True), (0.3, CAT, 0.3, False)],
+)
+async def test_a_cut_list_hides_what_may_be_like_it(
+    *, cosine: float, tags: Mapping[str, float] | None, least: float, more: bool
+) -> None:
+    many = Library(leg_rows=1)
+    await many.add("one", said=1.0, tags=tags)
+    await many.add("near", said=0.9)
+    for number in range(20):
+        await many.add(f"far{number}", said=cosine)
+    answer = await many.like(limit=1, filter=Filter(min_confidence=least))
+    assert answer.summary is not None
+    assert answer.summary.total_is_lower_bound is more
+    assert not (await many.like(limit=30)).summary.total_is_lower_bound, "no list is cut"  # type: ignore[union-attr]
+
+
 async def test_what_says_and_shows_the_same_comes_first_and_itself_never(library: Library) -> None:
     answer = await library.like()
     assert found(answer) == ["both", "said", "seen"]

@@ -860,7 +860,9 @@ class SearchSummary(_message.Message):
     query_id: _builtins.str
     """Id of this answer, `qry_…`, for RecordFeedback; the same on every page."""
     total_is_lower_bound: _builtins.bool
-    """Whether there may be more hits than `total_hits`: channels are asked for their best alone."""
+    """Whether there may be more hits than `total_hits`: channels are asked for their best alone. Not set where
+    nothing beyond those can be a hit.
+    """
     @_builtins.property
     def degraded(self) -> _containers.RepeatedCompositeFieldContainer[Global___DegradedChannel]:
         """Channels that are missing."""
