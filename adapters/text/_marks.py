@@ -16,6 +16,9 @@ Stem = tuple[str, int, int]
 
 Stems = Mapping[str, tuple[Stem, ...]]
 
+END = " "
+"""Behind what is analysed, for the index to put a comma there: one put behind the last letter would move its end."""
+
 _WORD = re.compile(r"\S{1,200}")
 _KEPT = 50_000
 """Words kept, some 20 MB; then the oldest goes for each new one."""
@@ -67,10 +70,10 @@ def stems(words: Sequence[str], tokens: Iterable[Mapping[str, object]]) -> Stems
 
     Args:
         tokens: ``token``, ``start_offset`` and ``end_offset``: UTF-16 units from the beginning of the first word, with
-            one unit between two words.
+            ``END`` and one unit between two words.
     """
-    units = [_code_points(word) for word in words]
-    starts = [0, *accumulate(len(places) for places in units)][:-1]
+    units = [code_points(word) for word in words]
+    starts = [0, *accumulate(len(places) + len(END) for places in units)][:-1]
     found: dict[str, list[Stem]] = {word: [] for word in words}
     for token in tokens:
         start, end = int(str(token["start_offset"])), int(str(token["end_offset"]))
@@ -106,6 +109,6 @@ def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return whole
 
 
-def _code_points(word: str) -> list[int]:
+def code_points(word: str) -> list[int]:
     """Return the code point at each UTF-16 unit of a word, and its length at the end."""
     return [place for place, char in enumerate(word) for _ in range(2 if ord(char) > 0xFFFF else 1)] + [len(word)]  # noqa: PLR2004  # the last of one unit

@@ -1,12 +1,15 @@
 """Analysis: a deployment's own words -> settings and mappings of the text index, for Korean first. Pure.
 
-Whoever changes what an analyser does raises ``_TEXT_ANALYSIS`` of ``indexer/schema``: old rows keep their old words.
+An index keeps the analysers that it was made with, and is searched with them, by their names: what changes here comes
+with a library's next generation. Whoever adds a field or an analyser raises ``_TEXT_ANALYSIS`` of ``indexer/schema``.
 
+- Each word is cut as if it stood between commas (``alone``): in a sentence as where somebody types it alone, or last.
 - Rows are cut with ``mixed`` (a compound and its parts), queries with ``discard`` (parts alone), by which
   synonyms are found in them.
 - The stop tags are named, because the default ones delete meaning (비급여 would be 급여). Numbers stay as they are
   written: ``nori_number`` makes 221 of "22일".
 - Punctuation is dropped, else spaces take positions and phrases fail. 韓國 is read as 한국.
+- 들 of a plural is dropped by its letter, for by its tag 구역질 would lose its 질; 들다 and 들, a field, go with it.
 - English words are stemmed, by a dictionary: an algorithm would make "new" of "news". It leaves Korean alone.
 - ``NOUNS`` finds what is worth suggesting: names, nouns, greetings and English words, but no ``the``.
 - ``two`` cuts into pairs of letters without regard to spaces: for what is written apart, together or misspelt.
@@ -32,18 +35,28 @@ _INDEXED, _TWO = "korean_index", "two"
 
 _SYNONYMS = "synonyms"
 
+_BETWEEN_WORDS = r"\A[\p{P}\s]*+|(?<![\p{P}\s])\p{P}*+(?:\s[\p{P}\s]*+|\z)"
+"""The beginning, spaces and the end, with the punctuation around them; that within a word (3.5) stays. A comma takes no
+position. Source: 2,943 words of 458 texts, each typed alone: 5.5 % were cut otherwise than in their text; with a comma
+at the end alone 3.6 %, with full stops between all words 2.9 %, with commas none. Of 672 nouns, 94 % with 의 did not
+find where they are said, now 1.6 %; a verb in another form is found as before, 93 of 100 times.
+"""
+
 _STOP_TAGS = (
     "JKS", "JKC", "JKG", "JKO", "JKB", "JKV", "JKQ", "JX", "JC",  # particles
     "EP", "EF", "EC", "ETN", "ETM",  # endings
+    "VCP", "XSV", "XSA",  # 이다, 하다, 스럽다: what makes a verb of another word
     "SP", "SSC", "SSO", "SC", "SE", "SF",  # punctuation
 )  # fmt: skip
 
-_UNMARKED_TAGS = ("VCP", "VX", "XSV", "XSA")
-"""이다, 있다, 하다 as a part of another word: they count for little, but would be marked everywhere."""
+_PLURAL = "들"
+
+_UNMARKED_TAGS, _UNMARKED = ("VX",), ("있",)
+"""They count for little, but would be marked everywhere."""
 
 _UNSUGGESTED_TAGS = (
     "NNB", "NNBC", "NP", "NR", "SN", "SH", "SY",  # 것, 개, 우리, 하나, numbers, Hanja, signs
-    "MAG", "MAJ", "MM", "VA", "VV", "VX", "VCN", "VCP", "VSV", "XR", "XSA", "XSN", "XSV",  # verbs and such
+    "MAG", "MAJ", "MM", "VA", "VV", "VX", "VCN", "VSV", "XR", "XSN",  # verbs and such
     "NA", "UNA", "UNKNOWN",
 )  # fmt: skip
 """All but NNG, NNP, IC, SL, and XPN, which begins nouns."""
@@ -60,7 +73,10 @@ def settings(vocabulary: Vocabulary = COMMITTED) -> dict[str, Any]:
                 "refresh_interval": "1s",  # named, else an index that rests makes the next search wait for a refresh
             },
             "analysis": {
-                "char_filter": {"no_space": {"type": "pattern_replace", "pattern": "\\s+", "replacement": ""}},
+                "char_filter": {
+                    "alone": {"type": "pattern_replace", "pattern": _BETWEEN_WORDS, "replacement": ", "},
+                    "no_space": {"type": "pattern_replace", "pattern": "\\s+", "replacement": ""},
+                },
                 "tokenizer": {
                     "nori_mixed": _nori("mixed", rules),
                     "nori_discard": _nori("discard", rules),
@@ -70,13 +86,15 @@ def settings(vocabulary: Vocabulary = COMMITTED) -> dict[str, Any]:
                     "content": {"type": "nori_part_of_speech", "stoptags": list(_STOP_TAGS)},
                     "content_marked": {"type": "nori_part_of_speech", "stoptags": [*_STOP_TAGS, *_UNMARKED_TAGS]},
                     "nouns": {"type": "nori_part_of_speech", "stoptags": [*_STOP_TAGS, *_UNSUGGESTED_TAGS]},
+                    "no_plural": {"type": "stop", "stopwords": [_PLURAL]},
+                    "no_helper": {"type": "stop", "stopwords": [_PLURAL, *_UNMARKED]},
                     "english_stop": {"type": "stop", "stopwords": "_english_", "ignore_case": True},
                 },
                 "analyzer": {
-                    _INDEXED: _chain("nori_mixed", "content"),
-                    SEARCHED: _chain("nori_discard", "content"),
-                    MARKED: _chain("nori_discard", "content_marked"),
-                    NOUNS: {"tokenizer": "nori_mixed", "filter": ["nouns", "english_stop"]},
+                    _INDEXED: _chain("nori_mixed", "content", "no_plural"),
+                    SEARCHED: _chain("nori_discard", "content", "no_plural"),
+                    MARKED: _chain("nori_discard", "content_marked", "no_helper"),
+                    NOUNS: {"char_filter": ["alone"], "tokenizer": "nori_mixed", "filter": ["nouns", "english_stop"]},
                     _TWO: {"char_filter": ["no_space"], "tokenizer": "pairs", "filter": ["lowercase"]},
                 },
             },
@@ -123,8 +141,12 @@ def _nori(mode: str, rules: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _chain(tokenizer: str, content: str) -> dict[str, Any]:
-    return {"tokenizer": tokenizer, "filter": [content, "nori_readingform", "lowercase", "kstem"]}
+def _chain(tokenizer: str, content: str, stop: str) -> dict[str, Any]:
+    return {
+        "char_filter": ["alone"],
+        "tokenizer": tokenizer,
+        "filter": [content, stop, "nori_readingform", "lowercase", "kstem"],
+    }
 
 
 def _words() -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import unicodedata
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from types import TracebackType
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from adapters.text import _query as ask
 from adapters.text import _suggest
-from adapters.text._marks import Stems, WordBook, in_calls, in_words, marks, stems
+from adapters.text._marks import END, Stems, WordBook, in_calls, in_words, marks, stems
 from adapters.text._synonyms import Group, Synonyms, groups, is_whole
 from adapters.text.analysis import MARKED, NOUNS, SEARCHED, own_synonyms, settings
 from contracts.errors import DependencyUnavailable, FieldViolation, HeimdexError, Internal, InvalidRequest
@@ -242,7 +242,7 @@ class OpenSearchText:
         with _reading():
             for document in answer["docs"]:
                 _check(document)
-            return {text: ask.words(document) for text, document in zip(texts, answer["docs"], strict=True)}
+            return {text: ask.words(text, document) for text, document in zip(texts, answer["docs"], strict=True)}
 
     async def _searches(self, index: str, bodies: Sequence[ask.Body]) -> Sequence[dict[str, Any]]:
         whole = {"allow_partial_search_results": False}
@@ -270,18 +270,25 @@ class OpenSearchText:
 
     async def _refuse_unusable(self, index: str, own: Sequence[Group]) -> None:
         """Raise InvalidRequest for synonyms that the index does not cut into their own letters."""
-        stems = await self._stems(index, SEARCHED, [" ".join(group) for group in own])
+        read = await self._read(index, [word for group in own for word in group])
+        refused = {word: "".join(parts) for word, parts in read.items() if not is_whole(word, parts)}
+        instead = await self._read(index, list(filter(None, refused.values())))
         violations = [
             FieldViolation(
                 f"vocabulary.synonyms[{number}].words[{place}]",
-                f"{word} is read as {' '.join(parts) or 'nothing'}: write its base form, or add it to the dictionary",
+                f"{word} is read as {' '.join(read[word]) or 'nothing'}: {_advice(word, refused[word], instead)}",
             )
             for number, group in enumerate(own)
             for place, word in enumerate(group)
-            if not is_whole(word, parts := [stem for stem, _, _ in stems[word]])
+            if word in refused
         ]
         if violations:
             raise InvalidRequest(*violations[:_SHOWN])
+
+    async def _read(self, index: str, words: Sequence[str]) -> dict[str, list[str]]:
+        """Return what the index reads in each word."""
+        stems = await self._stems(index, SEARCHED, words)
+        return {word: [stem for stem, _, _ in stems[word]] for word in words}
 
     async def _stems(self, index: str, analyzer: str, texts: Sequence[str]) -> Stems:
         """Return the stems of every word of the texts; asks only for words that it has not met."""
@@ -296,7 +303,7 @@ class OpenSearchText:
         return known
 
     async def _analyse(self, index: str, analyzer: str, words: Sequence[str]) -> Sequence[dict[str, object]]:
-        body = {"analyzer": analyzer, "text": words}
+        body = {"analyzer": analyzer, "text": [word + END for word in words]}
         answer = await self._call(lambda client: client.indices.analyze(index=index, body=body))
         with _reading():
             tokens: Sequence[dict[str, object]] = answer["tokens"]
@@ -378,6 +385,15 @@ def _document(row: TextRow, nouns: Stems) -> dict[str, Any]:
 def _as_name(tag: str) -> str:
     """Return an id as a name: who knows the ids finds by them."""
     return tag.replace("_", " ")
+
+
+def _advice(word: str, instead: str, read: Mapping[str, Sequence[str]]) -> str:
+    """Return what helps for a synonym that is not whole: what it is read as, if that is, or a line of the dictionary,
+    which leaves English alone.
+    """
+    ways = [f"write {instead}"] if instead in read and is_whole(instead, read[instead]) else []
+    ways += [] if word.isascii() else [f"add {word} to the dictionary"]
+    return " or ".join(ways) or "write another word"
 
 
 def _nfc(text: str) -> str:

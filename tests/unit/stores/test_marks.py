@@ -9,15 +9,15 @@ def token(text: str, start: int, end: int) -> dict[str, object]:
     return {"token": text, "start_offset": start, "end_offset": end, "type": "word", "position": 0}
 
 
-def test_offsets_count_utf16_units_and_one_between_words() -> None:
-    # Units: 😀 two, 고양이 three; then one; 가 one; then one; 👩 two, then 가.
+def test_offsets_count_utf16_units_and_two_between_words() -> None:
+    # Units: 😀 two, 고양이 three; then two; 가 one; then two; 👩 two, then 가.
     words = ["😀고양이", "가", "👩가"]
-    learnt = stems(words, [token("고양이", 2, 5), token("가", 6, 7), token("가", 10, 11)])
+    learnt = stems(words, [token("고양이", 2, 5), token("가", 7, 8), token("가", 12, 13)])
     assert learnt == {"😀고양이": (("고양이", 1, 4),), "가": (("가", 0, 1),), "👩가": (("가", 1, 2),)}
 
 
 def test_a_word_that_means_nothing_is_known_too() -> None:
-    assert stems(["은는", "고양이"], [token("고양이", 3, 6)]) == {"은는": (), "고양이": (("고양이", 0, 3),)}
+    assert stems(["은는", "고양이"], [token("고양이", 4, 7)]) == {"은는": (), "고양이": (("고양이", 0, 3),)}
 
 
 def test_parts_that_touch_are_one_mark() -> None:
