@@ -166,7 +166,7 @@ async def test_a_query_may_begin_with_what_is_left_out(door: Door, run: Run) -> 
         ended = await run("search", *arguments)
         assert ended.code == 0, ended.err
         assert "개" in ended.json[-1]["parsed"]["excluded"]  # type: ignore[index]
-    assert "Usage: heimdex search" in (await run("search", "-h")).out
+    assert "heimdex search [OPTIONS] [query]" in (await run("search", "-h")).out
     mistyped = await run("search", "-개 고양이", "--limt", "5")
     assert (mistyped.code, "No such option: --limt" in mistyped.err) == (2, True)
     assert (await run("search", "--limt=5")).code == 2
