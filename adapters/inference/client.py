@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from adapters.batcher import Batcher
-from adapters.inference.codec import MAX_MESSAGE_BYTES, REASON_KEY, from_bytes
+from adapters.inference.codec import CALLS_AT_ONCE, MAX_MESSAGE_BYTES, REASON_KEY, from_bytes
 from contracts.errors import (
     DependencyUnavailable,
     FieldViolation,
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _NAME = "inference"
 _MAX_BATCH = 64
-_MAX_CALLS = 2  # as many as the other side works on at once
 _MAX_WAITING = 512
 _CACHED = 4096  # queries; 15 MB with the small profile
 
@@ -72,7 +71,7 @@ class GrpcQueryEncoder:
         self._cache: OrderedDict[str, QueryVectors] = OrderedDict()
         self._pending: dict[str, _Pending] = {}
         self._batcher: Batcher[str, QueryVectors] = Batcher(
-            self._encode, max_batch=_MAX_BATCH, max_waiting=_MAX_WAITING, max_calls=_MAX_CALLS
+            self._encode, max_batch=_MAX_BATCH, max_waiting=_MAX_WAITING, max_calls=CALLS_AT_ONCE
         )
 
     async def encode(self, text: str) -> QueryVectors:

@@ -12,6 +12,9 @@ REASON_KEY = "heimdex-reason"
 MAX_MESSAGE_BYTES = 12 << 20
 """A photo of 10 MiB and what is around it; gRPC's default is 4 MiB."""
 
+CALLS_AT_ONCE = 2
+"""Of both query encoders: while one wave of searches is encoded on one core, the next need not wait for it."""
+
 
 def to_bytes(vector: Float32) -> bytes:
     """Return the little-endian bytes of a float32 vector."""

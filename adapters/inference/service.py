@@ -15,7 +15,7 @@ import structlog
 from prometheus_client import Histogram
 
 from adapters.batcher import Batcher
-from adapters.inference.codec import REASON_KEY, to_bytes
+from adapters.inference.codec import CALLS_AT_ONCE, REASON_KEY, to_bytes
 from adapters.inference.photo import decode
 from contracts.errors import FieldViolation, HeimdexError, InvalidRequest, ModelUnavailable
 from contracts.ports import Face, FaceModel, TextEncoder, VisionEncoder
@@ -27,7 +27,6 @@ MAX_TEXTS = 64
 MAX_TEXT_LENGTH = 2000
 
 _MAX_BATCH = 64  # texts in one call of an encoder; beyond 16 more gain nothing, but a wave of searches stays together
-_MAX_CALLS = 2  # of both encoders: two waves of searches need not wait for each other while a core is idle
 _MAX_WAITING = 1024
 _WARM_UP = "따뜻하게"
 
@@ -61,9 +60,9 @@ class InferenceService(InferenceServiceServicer):
         self._vision = vision
         self._faces = _IdleModel(make_faces, idle_s)
         self._images = _IdleModel(make_images, idle_s)
-        self._threads = ThreadPoolExecutor(2 * _MAX_CALLS, "encode")
+        self._threads = ThreadPoolExecutor(2 * CALLS_AT_ONCE, "encode")
         self._batcher: Batcher[str, pb.QueryVectors] = Batcher(
-            self._encode, max_batch=_MAX_BATCH, max_waiting=_MAX_WAITING, max_calls=_MAX_CALLS
+            self._encode, max_batch=_MAX_BATCH, max_waiting=_MAX_WAITING, max_calls=CALLS_AT_ONCE
         )
         self._warm = False
 

@@ -28,12 +28,14 @@ class Call:
     Attributes:
         method: ``/heimdex.video.v1.VideoService/GetVideo``.
         streams: whether it answers with a stream.
+        write_timeout_s: how long its client may leave anything unread.
     """
 
     method: str
     streams: bool
     metadata: dict[str, str]
     context: Any
+    write_timeout_s: float
 
 
 class Around(ABC):
@@ -76,7 +78,7 @@ class Surroundings(grpc.aio.ServerInterceptor):
     def _unary(self, handler: Any, method: str, metadata: dict[str, str]) -> Any:
         async def unary(body: bytes, context: Any) -> Any:
             async with AsyncExitStack() as stack:
-                await self._enter(stack, Call(method, streams=False, metadata=metadata, context=context))
+                await self._enter(stack, Call(method, False, metadata, context, self._write_timeout_s))
                 return await handler.unary_unary(_read(handler, body), context)
             raise AssertionError("unreachable")  # `around` lets no exception disappear
 
@@ -85,7 +87,7 @@ class Surroundings(grpc.aio.ServerInterceptor):
     def _stream(self, handler: Any, method: str, metadata: dict[str, str]) -> Any:
         async def stream(body: bytes, context: Any) -> None:
             async with AsyncExitStack() as stack:
-                await self._enter(stack, Call(method, streams=True, metadata=metadata, context=context))
+                await self._enter(stack, Call(method, True, metadata, context, self._write_timeout_s))
                 await self._send(handler.unary_stream(_read(handler, body), context), context)
 
         return stream

@@ -14,7 +14,7 @@ from grpc_status import rpc_status
 from contracts.errors import HeimdexError
 from contracts.ports import AlarmClock
 from gateway import identity, status
-from gateway.interceptors.around import WRITE_TIMEOUT_S, Around, Call
+from gateway.interceptors.around import Around, Call
 from gateway.interceptors.refusals import Refusals
 
 _EXPECTED = "DRAINING"
@@ -26,9 +26,8 @@ _log = structlog.get_logger()
 class Errors(Around):
     """Ends calls with ``google.rpc.Status``. Aborts and cancellations pass as they are."""
 
-    def __init__(self, clock: AlarmClock, *, write_timeout_s: float = WRITE_TIMEOUT_S) -> None:
+    def __init__(self, clock: AlarmClock) -> None:
         self._refusals = Refusals(clock)
-        self._write_timeout_s = write_timeout_s
 
     @asynccontextmanager
     async def around(self, call: Call) -> AsyncIterator[None]:
@@ -55,7 +54,7 @@ class Errors(Around):
     async def _abort(self, call: Call, said: status_pb2.Status) -> None:
         """End the call with a status. It queues behind what the client has not read: no long wait for that."""
         try:
-            async with asyncio.timeout(self._write_timeout_s) as bound:
+            async with asyncio.timeout(call.write_timeout_s) as bound:
                 await call.context.abort_with_status(rpc_status.to_status(said))
         except TimeoutError:
             if not bound.expired():

@@ -335,16 +335,6 @@ async def test_a_scene_is_shown_with_its_neighbours_and_what_plays_it(run: Run, 
     assert (await run("scene", rows[1].scene_id, "--neighbours", "11")).code == 2
 
 
-async def validating(door: Door) -> str:
-    """Return the id of the video as soon as it is uploaded."""
-    async with asyncio.timeout(30):
-        while True:
-            listed = await door.catalog.list_videos("team", states=(), limit=1, before=None)
-            if listed and listed[0].state == "validating":
-                return listed[0].video_id
-            await asyncio.sleep(0.01)
-
-
 @pytest.mark.parametrize(("outcome", "code"), [("OK", 0), ("REJECTED", 6)])
 async def test_upload_and_watch_ends_with_what_became_of_the_video(
     run: Run, door: Door, tmp_path: Path, outcome: str, code: int
@@ -352,7 +342,7 @@ async def test_upload_and_watch_ends_with_what_became_of_the_video(
     film = tmp_path / "영상.mp4"
     film.write_bytes(b"frames")
     watching = asyncio.ensure_future(run("upload", film, "--watch", "--json"))
-    video_id = await validating(door)
+    video_id = await door.validating()
     if outcome == "OK":
         ended = [StageUpdate("team", video_id, 1, StageRun(noun, "ENDED", "OK", attempt=1)) for noun in flow.STAGES]
         await door.commit([scene_row("team", video_id, 0, "하나")])

@@ -51,7 +51,7 @@ async def test_the_readme_uploads_watches_and_searches(door: Door) -> None:
             exec(code, {})  # noqa: S102  # ours
 
     reading = asyncio.ensure_future(asyncio.to_thread(read))
-    video_id = await _validating(door)
+    video_id = await door.validating()
     await door.commit([scene_row("team", video_id, 0, "하나")])
     ended = [StageUpdate("team", video_id, 1, StageRun(noun, "ENDED", "OK", attempt=1)) for noun in flow.STAGES]
     await door.catalog.apply_updates(ended, door.clock.now_ms())
@@ -68,12 +68,3 @@ async def test_the_page_about_search_searches() -> None:
             exec(code, {"heimdex": heimdex, "Path": Path})  # noqa: S102  # ours
 
     await asyncio.to_thread(read)
-
-
-async def _validating(door: Door) -> str:
-    async with asyncio.timeout(30):
-        while True:
-            listed = await door.catalog.list_videos("team", states=(), limit=1, before=None)
-            if listed and listed[0].state == "validating":
-                return listed[0].video_id
-            await asyncio.sleep(0.01)

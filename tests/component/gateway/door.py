@@ -211,6 +211,15 @@ class Door:
         await self.stores.words.upsert(GENERATION.text_index, list(map(text_row, rows, said)))
         return rows
 
+    async def validating(self, tenant: str = "team") -> str:
+        """Return the id of the tenant's video as soon as it is uploaded."""
+        async with asyncio.timeout(30):
+            while True:
+                listed = await self.catalog.list_videos(tenant, states=(), limit=1, before=None)
+                if listed and listed[0].state == "validating":
+                    return listed[0].video_id
+                await asyncio.sleep(0.01)
+
     async def commit(self, rows: Sequence[SceneRow], *, now_ms: int = 1) -> None:
         """Make the scenes of one revision of a video the searchable ones."""
         first = rows[0]

@@ -418,9 +418,7 @@ async def test_a_stream_that_nobody_reads_is_ended(tmp_path: Path, script: Scrip
     script.frame.video.file_name = "x" * 100_000
     service = Service("heimdex.video.v1.VideoService", add_VideoServiceServicer_to_server, script)
 
-    async with open_door(
-        tmp_path, services=[service], around=lambda _: (Errors(CLOCK, write_timeout_s=0.2),), write_timeout_s=0.2
-    ) as door:
+    async with open_door(tmp_path, services=[service], around=lambda _: (Errors(CLOCK),), write_timeout_s=0.2) as door:
         call = door.videos.WatchVideo(pb.WatchVideoRequest())
         await call.read()
         async with asyncio.timeout(10):

@@ -364,9 +364,7 @@ async def test_too_many_searches_at_once_are_told_when_to_come_back(tmp_path: Pa
 async def test_a_reader_that_does_not_read_is_ended(tmp_path: Path) -> None:
     any_size = [("grpc.max_receive_message_length", -1)]
     async with (
-        open_door(
-            tmp_path, around=lambda v: (Auth(v), Errors(CLOCK, write_timeout_s=0.2)), write_timeout_s=0.2
-        ) as door,
+        open_door(tmp_path, around=lambda v: (Auth(v), Errors(CLOCK)), write_timeout_s=0.2) as door,
         grpc.aio.insecure_channel(f"127.0.0.1:{door.port}", options=any_size) as channel,
     ):
         rows = await door.index(b"film", *("고양이 " * 30_000 for _ in range(20)))  # more than a connection holds

@@ -21,9 +21,8 @@ File = str | os.PathLike[str]
 class Strings(Protocol):
     """Strings, such as a list of them; not a string alone, which is one of its letters to Python."""
 
-    def __contains__(
-        self, item: object, /
-    ) -> bool: ...  # a string takes none but strings: type checkers see it by this
+    # A string takes none but strings here: type checkers tell the two apart by this.
+    def __contains__(self, item: object, /) -> bool: ...
     def __iter__(self) -> Iterator[str]: ...
     def __len__(self) -> int: ...
 
