@@ -199,9 +199,14 @@ class ChangePoller:
                 self._row = await self._catalog.last_change()
 
     async def _read(self, tenant_id: str, video_id: str) -> tuple[int, Video]:
-        # The number first: what is read after it is at least as new, and a repeated state does no harm.
+        # A number that is the same before and after is that of the video between: by an older one the caller would
+        # be taken to have seen a final state already, and never hear of it.
         sequence = await self._catalog.video_sequence(tenant_id, video_id)
-        return sequence, await self._catalog.get_video(tenant_id, video_id)
+        while True:
+            video = await self._catalog.get_video(tenant_id, video_id)
+            before, sequence = sequence, await self._catalog.video_sequence(tenant_id, video_id)
+            if before == sequence:
+                return sequence, video
 
     async def _poll(self) -> None:
         async with self._turn:

@@ -188,6 +188,23 @@ async def test_the_sdk_goes_on_at_the_next_gateway(tmp_path: Path, door: Door) -
         await following
 
 
+async def test_an_end_that_comes_while_a_watch_resumes_is_told(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    video_id = await begun(door)
+    seen = (await watch(door, video_id).read()).sequence
+    read = door.catalog.video_sequence
+
+    async def read_then_fail(tenant_id: str, video_id: str) -> int:
+        sequence = await read(tenant_id, video_id)
+        monkeypatch.undo()
+        await fail(door, video_id)
+        return sequence
+
+    monkeypatch.setattr(door.catalog, "video_sequence", read_then_fail)
+    frames = [frame async for frame in watch(door, video_id, seen)]
+    assert frames[-1].video.state == video_pb2.VIDEO_STATE_FAILED
+    assert frames[-1].sequence > seen
+
+
 async def test_a_watch_ends_with_its_token(door: Door) -> None:
     video_id = await begun(door)
     for call in (
