@@ -52,3 +52,11 @@ def test_plain_text_elsewhere_must_be_asked_for(monkeypatch: pytest.MonkeyPatch)
 def test_without_a_stack_the_message_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(NotConfigured, match="heimdex up"):
         load(home=tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"endpoint": ', b"[]", b"\xff\xfe"])
+def test_a_file_that_no_stack_wrote_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "client.json").write_bytes(content)
+    with pytest.raises(NotConfigured, match=r"client\.json is not what `heimdex up` wrote"):
+        load(home=tmp_path)
+    assert load(home=tmp_path, endpoint="localhost:1", token="given") == Config("localhost:1", "given", insecure=True)

@@ -7,6 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+_BROKEN = "{} is not what `heimdex up` wrote: run it again, or set HEIMDEX_ENDPOINT and HEIMDEX_TOKEN"
+
 
 class NotConfigured(Exception):
     """Nothing says where Heimdex runs; the message says what to do."""
@@ -38,17 +40,16 @@ def default_home() -> Path:
 def load(
     *, endpoint: str | None = None, token: str | None = None, home: str | os.PathLike[str] | None = None
 ) -> Config:
-    """Return the configuration. Raises NotConfigured when there is none.
+    """Return the configuration. Raises NotConfigured when there is none, or none that can be read.
 
     Environment: ``HEIMDEX_ENDPOINT``, ``HEIMDEX_TOKEN``, ``HEIMDEX_INSECURE`` (``1``: no TLS), ``HEIMDEX_HOME``.
     """
-    stored: dict[str, object] = {}
     path = Path(home or default_home()) / "client.json"
-    if path.is_file():
-        stored = json.loads(path.read_text("utf-8"))
     chosen = endpoint or os.environ.get("HEIMDEX_ENDPOINT")
+    given = token or os.environ.get("HEIMDEX_TOKEN")
+    stored = {} if chosen and given else _stored(path)
     where = chosen or str(stored.get("endpoint") or "")
-    who = token or os.environ.get("HEIMDEX_TOKEN") or str(stored.get("token") or "")
+    who = given or str(stored.get("token") or "")
     if not (who.isascii() and (who.isprintable() or not who)):
         raise NotConfigured("the token has characters that no token has; make one with `heimdex token`")
     if not where:
@@ -56,3 +57,17 @@ def load(
         raise NotConfigured(message)
     insecure = os.environ.get("HEIMDEX_INSECURE") == "1" if chosen else bool(stored.get("insecure"))
     return Config(where, who, insecure or where.startswith(("127.0.0.1:", "localhost:")))
+
+
+def _stored(path: Path) -> dict[str, object]:
+    if not path.is_file():
+        return {}
+    try:
+        stored = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise NotConfigured(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise NotConfigured(_BROKEN.format(path)) from error
+    if not isinstance(stored, dict):
+        raise NotConfigured(_BROKEN.format(path))
+    return stored
