@@ -39,7 +39,7 @@ test-models: ## the production profile's loading code, in .venv-models (2.7 GB o
 	@exec .venv-models/bin/python -m pytest -m models tests/models $(ARGS)
 
 bench: setup ## measure ingest, search and memory (ARGS="-k search")
-	@exec $(BIN)/python -m pytest -m bench -p no:randomly -s tests/bench $(ARGS)
+	@GRPC_VERBOSITY=ERROR exec $(BIN)/python -m pytest -m bench -p no:randomly -s tests/bench $(ARGS)
 
 lint: setup $(BUF) ## everything that is checked without running (needs Node, for buf)
 	@failed=0; check() { "$$@" || { failed=1; echo "lint: failed: $$*" >&2; }; }; \

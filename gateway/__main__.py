@@ -211,7 +211,7 @@ async def main(settings: Settings) -> None:
         server = GatewayServer(await process.services(), around)
         server.listen(settings.gateway_listen, settings.credentials())
         await server.start()
-        _spare_the_collector()
+        spare_the_collector()
         _log.info("listening", address=settings.gateway_listen, profile=settings.profile)
         async with (
             _background(process.poller.run()) as polls,
@@ -228,7 +228,7 @@ async def main(settings: Settings) -> None:
     _log.info("stopped")
 
 
-def _spare_the_collector() -> None:
+def spare_the_collector() -> None:
     """Leave what is loaded out of garbage collection, and collect rarely.
 
     An answer makes thousands of small objects and no cycles. Source: measured with 100 callers, a search cost this

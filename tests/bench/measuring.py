@@ -6,13 +6,14 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from contracts.ports import QueryVectors, TextQuery
-from indexer.search.types import Budgets
+from contracts.ports import Float32, QueryVectors, TextQuery, VectorIndex
+from indexer.search.types import Budgets, SearchRequest
 from tests.bench import corpus
 from tests.bench.closed_loop import Answered, Timing, drive
 from tests.bench.cpu import cpu_s, spent
 from tests.bench.library import Filled
 from tests.bench.load import Task, search_load
+from tests.bench.own import drive_echo, drive_searcher, last_update, remembered
 from tests.bench.stores import Stores
 from tests.stack import Stack
 
@@ -20,8 +21,13 @@ PAGE = 20
 """Hits of an answer."""
 
 GENERATOR = "load generator"
+RANKING, GRPC = "ranking", "gRPC"
+OWN = frozenset({RANKING, GRPC})
+"""Parts that are the gateway's own; all others are somebody else's and the asking."""
 
 _BUDGETS = Budgets()
+_UNLISTED = 40
+"""Rows of other channels that a list of the nearest does not reach: a search asks for their vectors, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,12 @@ async def load_parts(
     """Ask each part alone what a search asks of it, with the same queries; the first to be asked makes the vectors."""
     vectors: dict[str, QueryVectors] = {}
     generation = stores.generation
+    places = {query: place for place, query in enumerate(queries)}
+
+    def some(query: str, count: int) -> Sequence[str]:
+        """Return rows of the library, each query's its own."""
+        at = places[query] * count % (len(filled.row_ids) - count)
+        return filled.row_ids[at : at + count]
 
     async def encode(query: str) -> int:
         vectors[query] = await stores.encoder.encode(query)
@@ -78,25 +90,23 @@ async def load_parts(
 
     async def text(query: str) -> int:
         (hits,) = await stores.text.search(generation.text_index, [TextQuery(tenant, query, limit=_BUDGETS.words_rows)])
+        said = [corpus.sentence(places[query] * PAGE + number) for number in range(PAGE)]
+        await stores.text.highlight(generation.text_index, query, said)
         return len(hits)
 
-    async def text_vectors(query: str) -> int:
-        (rows,) = await stores.text_vectors.search(
-            generation.text_collection, tenant, vectors[query].text[None, :], limit=_BUDGETS.leg_rows
-        )
+    async def nearest(index: VectorIndex, collection: str, query: str, vector: Float32) -> int:
+        (rows,) = await index.search(collection, tenant, vector[None, :], limit=_BUDGETS.leg_rows)
+        await index.similarities(collection, tenant, vector, some(query, _UNLISTED))
         return len(rows)
+
+    async def text_vectors(query: str) -> int:
+        return await nearest(stores.text_vectors, generation.text_collection, query, vectors[query].text)
 
     async def vision_vectors(query: str) -> int:
-        (rows,) = await stores.vision_vectors.search(
-            generation.vision_collection, tenant, vectors[query].vision[None, :], limit=_BUDGETS.leg_rows
-        )
-        return len(rows)
-
-    places = {query: place for place, query in enumerate(queries)}
+        return await nearest(stores.vision_vectors, generation.vision_collection, query, vectors[query].vision)
 
     async def scenes(query: str) -> int:
-        at = places[query] * PAGE % (len(filled.row_ids) - PAGE)
-        return len(await stores.catalog.hydrate(tenant, filled.row_ids[at : at + PAGE]))
+        return len(await stores.catalog.hydrate(tenant, some(query, PAGE)))
 
     asked: Mapping[str, Callable[[str], Awaitable[int]]] = {
         "encoders": encode,
@@ -109,6 +119,18 @@ async def load_parts(
         name: await _measured(stack, lambda ask=ask: drive(queries, callers, _timed(ask)))  # type: ignore[misc]
         for name, ask in asked.items()
     }
+
+
+async def load_own(
+    stack: Stack, stores: Stores, tenant: str, queries: Sequence[str], *, callers: int
+) -> Mapping[str, Measured]:
+    """Measure what a search costs the gateway itself: to understand and rank, and to answer by gRPC."""
+    searcher = remembered(stores).searcher()
+    await drive_searcher(searcher, tenant, queries, callers, PAGE)
+    ranking = await _measured(stack, lambda: drive_searcher(searcher, tenant, queries, callers, PAGE))
+    answer = await last_update(searcher, SearchRequest(tenant, queries[0], PAGE, progressive=False))
+    answered, server_s = await drive_echo(answer, queries, callers)
+    return {RANKING: ranking, GRPC: Measured(answered, {GRPC: server_s * 1000 / len(queries)})}
 
 
 def _timed(ask: Callable[[str], Awaitable[int]]) -> Callable[[str], Awaitable[Answered]]:

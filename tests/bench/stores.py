@@ -18,7 +18,8 @@ from adapters.vectors.milvus import MilvusVectors
 from contracts.catalog import Catalog, Generation
 from contracts.ports import QueryEncoder, QueryVectors, TextIndex, VectorIndex
 from indexer.search.ranking import load
-from indexer.search.searcher import Searcher
+from indexer.search.searcher import DEFAULT_BUDGETS, Searcher
+from indexer.search.types import Budgets
 from tests.stack import Stack
 
 
@@ -33,7 +34,7 @@ class Stores:
     vision_vectors: VectorIndex
     encoder: QueryEncoder
 
-    def searcher(self) -> Searcher:
+    def searcher(self, budgets: Budgets = DEFAULT_BUDGETS) -> Searcher:
         """Return who searches them."""
         return Searcher(
             self.catalog,
@@ -44,6 +45,7 @@ class Stores:
             self.generation,
             load(self.generation.ranking),
             SystemClock(),
+            budgets=budgets,
         )
 
 

@@ -2,24 +2,27 @@
 
 Besides: three times as many callers as are served well, and as many scenes in the hands of eight tenants.
 
-``BENCH_SCENES`` is another number of scenes.
+``BENCH_SCENES`` is another number of scenes; with ``BENCH_ABLATIONS`` each thing that is done for speed is left out
+once.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from indexer.search.types import SearchRequest, Update
-from tests.bench.closed_loop import Answered, Timing, drive
+from deploy.local.status import rows
+from gateway.__main__ import spare_the_collector
+from indexer.search.searcher import DEFAULT_BUDGETS
+from tests.bench.closed_loop import Timing
 from tests.bench.cpu import SERVING
 from tests.bench.library import fill
-from tests.bench.measuring import GENERATOR, PAGE, Measured, Questions, load_parts, load_whole
+from tests.bench.measuring import GENERATOR, OWN, PAGE, Measured, Questions, load_own, load_parts, load_whole
+from tests.bench.own import drive_searcher
 from tests.bench.report import say, table
 from tests.bench.stores import Stores, models_dir, opened
 from tests.stack import Stack
@@ -29,12 +32,12 @@ pytestmark = pytest.mark.bench
 _CALLERS = (1, 16, 100)
 _TOO_MANY = 300
 _TENANTS = 8
-_WARM_UP = 3000
+_WARM_UP = 6000  # OpenSearch compiles itself: a query of the first thousands costs it twice what it does later
 _QUERIES = 2000
 _ALONE = 300  # queries of the single caller
 _OF_PARTS = 1000
 _NAIVE = 300
-_DEADLINE_S = 30.0
+_NAIVE_BUDGETS = replace(DEFAULT_BUDGETS, leg_rows=50, words_rows=50)  # before it was measured how few are enough
 
 
 async def test_search_under_load(stack: Stack, tenant: str, pytestconfig: pytest.Config) -> None:
@@ -58,26 +61,40 @@ async def test_search_under_load(stack: Stack, tenant: str, pytestconfig: pytest
         final = {callers: await whole(callers, _ALONE if callers == 1 else _QUERIES) for callers in _CALLERS}
         first = await whole(16, _QUERIES, progressive=True)
         too_many = await whole(_TOO_MANY, _QUERIES)
-        for form in (stores, naive):  # each keeps what it has met
-            await _searches(form, tenant, questions.take(_NAIVE // 2), 16)
-        parts, in_process, one_by_one = {}, {}, {}
+        memory = {row.name: row.pss_bytes / 1e6 for row in rows(stack.home)}
+        spare_the_collector()  # as the gateway
+        for form in (stores, naive):  # each keeps the vectors that it has met, as the gateway has by now
+            await load_parts(stack, form, tenant, filled, questions.take(_OF_PARTS // 2), callers=_CALLERS[-1])
+        parts, in_process = {}, {}
         for callers in _CALLERS[1:]:
-            parts[callers] = await load_parts(stack, stores, tenant, filled, questions.take(_OF_PARTS), callers=callers)
-            in_process[callers] = await _searches(stores, tenant, questions.take(_NAIVE), callers)
-            one_by_one[callers] = await _searches(naive, tenant, questions.take(_NAIVE), callers)
+            parts[callers] = {
+                **await load_parts(stack, stores, tenant, filled, questions.take(_OF_PARTS), callers=callers),
+                **await load_own(stack, stores, tenant, questions.take(_OF_PARTS), callers=callers),
+            }
+            in_process[callers] = {
+                name: await drive_searcher(form.searcher(budgets), tenant, questions.take(_NAIVE), callers, PAGE)
+                for name, (form, budgets) in {
+                    "batched": (stores, DEFAULT_BUDGETS),
+                    "each call by itself": (naive, DEFAULT_BUDGETS),
+                    "naive": (naive, _NAIVE_BUDGETS),
+                }.items()
+            }
+        ablations = await _ablations(stores, naive, tenant, questions) if os.environ.get("BENCH_ABLATIONS") else {}
         several = [f"{tenant}-{number}" for number in range(_TENANTS)]
         for each in several:
             await fill(stores, each, scenes // _TENANTS, models=models_dir(stack), kept=kept)
-        await whole(100, _WARM_UP // 3, tenants=several)
+        await whole(100, _WARM_UP // 6, tenants=several)
         mixed = await whole(100, _QUERIES, tenants=several)
     _show_whole(final, first, too_many)
     say(f"  {_TENANTS} tenants ÷ one, 100 callers: {mixed.timing.per_second / final[100].timing.per_second:.2f}")
-    _show_cpu(final, first)
+    _show_processes(final, first, memory)
     _show_parts(final, parts)
-    _show_naive(in_process, one_by_one)
+    _show_in_process(in_process)
+    if ablations:
+        _show_ablations(ablations)
     for timing in (first.timing, too_many.timing, mixed.timing, *(measured.timing for measured in final.values())):
         _check(timing)
-    for timing in (*in_process.values(), *one_by_one.values()):
+    for timing in (*(timing for forms in in_process.values() for timing in forms.values()), *ablations.values()):
         _check(timing)
     for part in (part for level in parts.values() for part in level.values()):
         assert not part.timing.errors, part.timing.errors
@@ -89,26 +106,22 @@ def _check(timing: Timing) -> None:
     assert {answer.hits for answer in timing.answers} == {PAGE}
 
 
-# ---- measuring ----------------------------------------------------------------------------------------
-
-
-async def _searches(stores: Stores, tenant: str, queries: Sequence[str], callers: int) -> Timing:
-    """Search without the door: a searcher in this process."""
-    searcher = stores.searcher()
-
-    async def ask(query: str) -> Answered:
-        begin = time.perf_counter()
-        request = SearchRequest(tenant, query, PAGE, progressive=False)
-        last: Update | None = None
-        async with aclosing(searcher.search(request, deadline_s=_DEADLINE_S)) as updates:
-            async for update in updates:
-                last = update
-        assert last is not None
-        assert last.summary is not None
-        whole_ms = (time.perf_counter() - begin) * 1000
-        return Answered(whole_ms, whole_ms, len(last.hits), complete=not last.summary.degraded)
-
-    return await drive(queries, callers, ask)
+async def _ablations(stores: Stores, naive: Stores, tenant: str, questions: Questions) -> Mapping[str, Timing]:
+    """Return what a searcher in this process makes of all that is done for speed, and with one thing left out."""
+    forms = {
+        "all": (stores, DEFAULT_BUDGETS),
+        "encoders one by one": (replace(stores, encoder=naive.encoder), DEFAULT_BUDGETS),
+        "OpenSearch one by one": (replace(stores, text=naive.text), DEFAULT_BUDGETS),
+        "Milvus one by one": (
+            replace(stores, text_vectors=naive.text_vectors, vision_vectors=naive.vision_vectors),
+            DEFAULT_BUDGETS,
+        ),
+        "50 rows a channel": (stores, _NAIVE_BUDGETS),
+    }
+    return {
+        name: await drive_searcher(form.searcher(budgets), tenant, questions.take(_NAIVE), _CALLERS[-1], PAGE)
+        for name, (form, budgets) in forms.items()
+    }
 
 
 # ---- showing ------------------------------------------------------------------------------------------
@@ -157,15 +170,17 @@ def _row(label: str, timing: Timing, sent: str, *, shows_first: bool) -> tuple[o
     )
 
 
-def _show_cpu(final: Mapping[int, Measured], first: Measured) -> None:
+def _show_processes(final: Mapping[int, Measured], first: Measured, memory: Mapping[str, float]) -> None:
     columns = [*final.values(), first]
-    names = (*SERVING, GENERATOR)
     table(
-        "processor time of a query, ms",
-        ("process", *(f"{measured.timing.callers} callers" for measured in final.values()), "16, every frame"),
+        "processor time of a query, ms, and memory after all of that",
+        ("process", *(f"{measured.timing.callers} callers" for measured in final.values()), "16, every frame", "MB"),
         [
-            *((name, *(measured.cpu_ms[name] for measured in columns)) for name in names),
-            ("all", *(measured.all_ms for measured in columns)),
+            *(
+                (name, *(measured.cpu_ms[name] for measured in columns), round(memory[name]) if name in memory else "")
+                for name in (*SERVING, GENERATOR)
+            ),
+            ("all", *(measured.all_ms for measured in columns), ""),
         ],
     )
 
@@ -192,29 +207,53 @@ def _show_parts(final: Mapping[int, Measured], parts: Mapping[int, Mapping[str, 
         ],
     )
     for callers, level in parts.items():
-        slowest = min(level, key=lambda name, level=level: level[name].timing.per_second)  # type: ignore[misc]
         got = final[callers].timing.per_second
-        say(
-            f"  whole ÷ slowest part alone ({slowest}), {callers} callers: {got / level[slowest].timing.per_second:.2f}"
-        )
+        rates = {name: part.timing.per_second for name, part in level.items() if name not in OWN}
+        slowest = min(rates, key=rates.__getitem__)
+        say(f"  whole ÷ slowest part alone ({slowest}), {callers} callers: {got / rates[slowest]:.2f}")
         asking = final[callers].cpu_ms[GENERATOR]
-        bound = (os.cpu_count() or 1) * 1000 / (sum(part.all_ms for part in level.values()) + asking)
-        say(f"  whole ÷ bound by the sum of the parts ({bound:.0f} q/s), {callers} callers: {got / bound:.2f}")
+        for parts_of, own in {"stores and encoders": (), "the gateway's own, too": OWN}.items():
+            all_ms = sum(part.all_ms for name, part in level.items() if name in own or name not in OWN) + asking
+            bound = (os.cpu_count() or 1) * 1000 / all_ms
+            say(
+                f"  whole ÷ bound by the sum of the parts ({parts_of}: {bound:.0f} q/s), {callers} callers: "
+                f"{got / bound:.2f}"
+            )
 
 
-def _show_naive(in_process: Mapping[int, Timing], one_by_one: Mapping[int, Timing]) -> None:
+def _show_in_process(in_process: Mapping[int, Mapping[str, Timing]]) -> None:
     table(
-        "a searcher in this process: batched, and naive (each call by itself)",
-        ("callers", "batched q/s", "naive q/s", "batched ÷ naive", "batched P95 ms", "naive P95 ms"),
+        "a searcher in this process: batched, with each call by itself, and naive (with 50 rows a channel, too)",
+        ("form", *(f"{what}, {callers} callers" for callers in in_process for what in ("q/s", "batched ÷", "P95 ms"))),
         [
             (
-                callers,
-                round(in_process[callers].per_second, 1),
-                round(one_by_one[callers].per_second, 1),
-                in_process[callers].per_second / one_by_one[callers].per_second,
-                round(in_process[callers].whole_ms(0.95)),
-                round(one_by_one[callers].whole_ms(0.95)),
+                name,
+                *(
+                    figure
+                    for forms in in_process.values()
+                    for figure in (
+                        round(forms[name].per_second, 1),
+                        forms["batched"].per_second / forms[name].per_second,
+                        round(forms[name].whole_ms(0.95)),
+                    )
+                ),
             )
-            for callers in in_process
+            for name in next(iter(in_process.values()))
+        ],
+    )
+
+
+def _show_ablations(ablations: Mapping[str, Timing]) -> None:
+    table(
+        f"a searcher in this process with one thing left out, {_CALLERS[-1]} callers",
+        ("form", "q/s", "÷ all", "P95 ms"),
+        [
+            (
+                name,
+                round(timing.per_second, 1),
+                timing.per_second / ablations["all"].per_second,
+                round(timing.whole_ms(0.95)),
+            )
+            for name, timing in ablations.items()
         ],
     )
