@@ -34,6 +34,7 @@ from indexer.search.fuse import Answer, Condition, candidates
 from indexer.search.parse import Parsed, parse
 from indexer.search.ranking import FIRST, load
 from indexer.search.types import Budgets, Channel, MatchQuality, SearchRequest
+from indexer.search.waves import at_once
 
 _ROWS_AT_ONCE = 500
 _TEXTS_AT_ONCE = 256
@@ -114,7 +115,7 @@ class _Asking:
         if parsed is None:
             return {}, Condition()
         question = question_of(SearchRequest(TENANT, "", limit=DEPTH), parsed, self.generation)
-        encoding = self.channels.encoding(question)
+        encoding = self.channels.encoding(question, at_once)
         answers: dict[Channel, Answer] = {}
         for leg in question.legs():
             answers.update(await self.channels.ask(leg, question, encoding))

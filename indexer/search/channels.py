@@ -28,6 +28,7 @@ from indexer.search.fuse import Answer, Condition, Group, presence
 from indexer.search.parse import Parsed
 from indexer.search.timing import Late, within
 from indexer.search.types import Budgets, Channel, Filter, SearchRequest
+from indexer.search.waves import Departure
 
 Answers = Mapping[Channel, Answer]
 
@@ -160,19 +161,24 @@ class Channels:
         self._encoder = encoder
         self._budgets = budgets
 
-    def encoding(self, question: Question) -> asyncio.Task[QueryVectors] | None:
-        """Start encoding, once for both spaces; None when there is nothing to compare. The caller ends the task."""
-        if question.nowhere:
+    def encoding(self, question: Question, departure: Departure) -> asyncio.Task[QueryVectors] | None:
+        """Start encoding, once for both spaces; None when there is nothing to compare. The caller ends the task.
+
+        Args:
+            departure: is waited for first.
+        """
+        if question.nowhere or not (question.parsed.meaning or question.image is not None):
             return None
-        if question.image is not None:
-            task = asyncio.ensure_future(self._with_image(question.parsed.meaning, question.image))
-        elif question.parsed.meaning:
-            task = asyncio.ensure_future(self._encoder.encode(question.parsed.meaning))
-        else:
-            return None
+        task = asyncio.ensure_future(self._encoded(question, departure))
         # When both legs are over before it, nobody is left to take its exception.
         task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         return task
+
+    async def _encoded(self, question: Question, departure: Departure) -> QueryVectors:
+        await departure()
+        if question.image is not None:
+            return await self._with_image(question.parsed.meaning, question.image)
+        return await self._encoder.encode(question.parsed.meaning)
 
     async def _with_image(self, meaning: str, image: Float32) -> QueryVectors:
         """Return the vectors of a picture and the query beside it: of what is seen, the direction between the two."""

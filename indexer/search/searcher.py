@@ -42,7 +42,7 @@ from indexer.search.types import (
     Summary,
     Update,
 )
-from indexer.search.waves import Waves
+from indexer.search.waves import Departure, Waves
 
 _MAX_LIMIT = 200
 
@@ -142,13 +142,19 @@ class Searcher:
             deadline_s: seconds from now until the caller gives up, > 0.
         """
         schedule = self._schedule(deadline_s)
-        async with self._waves.search(deadline_s), aclosing(self._frames(request, schedule)) as frames:
-            async for frame in frames:
-                yield frame
+        async with self._waves.search(deadline_s) as departure:
+            if not request.progressive:
+                await departure()
+            # Else words and people are asked at once, for the first frame: together they gain least.
+            async with aclosing(self._frames(request, schedule, departure)) as frames:
+                async for frame in frames:
+                    yield frame
 
-    async def _frames(self, request: SearchRequest, schedule: _Schedule) -> AsyncGenerator[Update, None]:
+    async def _frames(
+        self, request: SearchRequest, schedule: _Schedule, departure: Departure
+    ) -> AsyncGenerator[Update, None]:
         question = await self._question(request, schedule)
-        encoding = self._channels.encoding(question)
+        encoding = self._channels.encoding(question, departure)
         legs = tuple(asyncio.ensure_future(self._leg(leg, question, encoding, schedule)) for leg in question.legs())
         progress = _Progress()
         try:

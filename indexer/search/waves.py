@@ -1,4 +1,4 @@
-"""Waves: searches that come while others are under way -> groups that begin, and so ask each store, together.
+"""Waves: searches that come while others are under way -> groups that go on, and so ask each store, together.
 
 A call of any store costs nearly as much for one search as for several: Milvus Lite reads its whole scope for it. Alone,
 a search waits for nobody.
@@ -7,10 +7,13 @@ a search waits for nobody.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from contracts.ports import AlarmClock
+
+Departure = Callable[[], Awaitable[None]]
+"""Waits until a search's wave leaves; when it has left, for nothing."""
 
 _SHARE = 2
 """A wave leaves when half of the searches under way are in it; the others are with the stores or on their way out.
@@ -23,8 +26,12 @@ _DEADLINE_SHARE = 0.1
 """Of its own time, what a search waits at most."""
 
 
+async def at_once() -> None:
+    """Wait for nobody: the ``Departure`` of a search that is in no wave."""
+
+
 class Waves:
-    """Lets searches begin."""
+    """Lets searches go on."""
 
     def __init__(self, clock: AlarmClock) -> None:
         self._clock = clock
@@ -32,16 +39,23 @@ class Waves:
         self._waiting: set[asyncio.Future[None]] = set()
 
     @asynccontextmanager
-    async def search(self, deadline_s: float) -> AsyncIterator[None]:
-        """Begin a search when its wave leaves, and count it while it is under way.
+    async def search(self, deadline_s: float) -> AsyncIterator[Departure]:
+        """Count a search while it is under way, and yield what it waits for before it asks what is cheaper together.
 
         Args:
             deadline_s: seconds from now until its caller gives up, > 0.
         """
         self._under_way += 1
+        has_left = False
+
+        async def departure() -> None:
+            nonlocal has_left
+            if not has_left:
+                await self._departure(min(_WAIT_S, _DEADLINE_SHARE * deadline_s))
+                has_left = True
+
         try:
-            await self._departure(min(_WAIT_S, _DEADLINE_SHARE * deadline_s))
-            yield
+            yield departure
         finally:
             self._under_way -= 1
             self._leave_if_full()

@@ -109,6 +109,23 @@ async def test_not_progressive_sends_done_alone(world: World) -> None:
     assert [u.kind for u in await frames(world, request(progressive=False))] == [FrameKind.DONE]
 
 
+async def test_words_are_asked_while_a_search_waits_for_others_to_encode_with(world: World) -> None:
+    world.vision.door.close()
+    others = [asyncio.ensure_future(frames(world, request())) for _ in range(4)]
+    await settle()
+    assert world.encoder.door.entered == 4
+    async with aclosing(world.searcher.search(request(), deadline_s=DEADLINE_S)) as updates:
+        first = await anext(updates)
+        assert (first.kind, first.answered) == (FrameKind.PARTIAL, (Channel.LEXICAL, Channel.TAGS))
+        last_only = asyncio.ensure_future(done(world, request(progressive=False)))
+        await settle()
+        assert (len(world.text.queries), world.encoder.door.entered) == (5, 4)
+        world.vision.door.opened.set()
+        assert [update.kind async for update in updates][-1] is FrameKind.DONE
+    await asyncio.gather(*others, last_only)
+    assert (len(world.text.queries), world.encoder.door.entered) == (6, 6)
+
+
 async def test_hits_are_explained_and_ranked(world: World) -> None:
     last = await done(world, request())
     assert [hit.rank for hit in last.hits] == [1, 2, 3]

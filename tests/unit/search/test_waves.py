@@ -46,7 +46,9 @@ class Sea:
             await self.give_up(name)
 
     async def _search(self, name: str, deadline_s: float) -> None:
-        async with self.waves.search(deadline_s):
+        async with self.waves.search(deadline_s) as departure:
+            await departure()
+            await departure()  # it has left
             self.begun.append(name)
             await self._ends[name].wait()
 
