@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
@@ -87,12 +88,15 @@ def stems(words: Sequence[str], tokens: Iterable[Mapping[str, object]]) -> Stems
 def marks(text: str, transcripts: Sequence[str], known: Stems) -> list[list[tuple[int, int]]]:
     """Return half-open ranges of code points of each transcript that mean what a word of ``text`` means, merged."""
     wanted = {stem for word in in_words(text) for stem, _, _ in known[word]}
-    meant = ((word, [place for stem, *place in own if stem in wanted]) for word, own in known.items())
-    parts = {word: places for word, places in meant if places}
+    parts: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+    for word, own in known.items():
+        for stem, first, last in own:
+            if stem in wanted:
+                parts[word].append((first, last))
     return [_marked(transcript, parts) for transcript in transcripts]
 
 
-def _marked(transcript: str, parts: Mapping[str, Iterable[Sequence[int]]]) -> list[tuple[int, int]]:
+def _marked(transcript: str, parts: Mapping[str, Iterable[tuple[int, int]]]) -> list[tuple[int, int]]:
     """Return the ranges of some words of a transcript, merged; ``parts`` has what is meant of each."""
     words = ((word.start(), parts[word[0]]) for word in _WORD.finditer(transcript) if word[0] in parts)
     return merged(sorted((at + first, at + last) for at, places in words for first, last in places))

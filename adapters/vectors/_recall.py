@@ -6,7 +6,8 @@ Lexical hits want their cosine in every search, and one row costs Milvus Lite 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -29,13 +30,6 @@ def nearest(views: Mapping[int, float]) -> Nearness:
     return Nearness(views[view], view)
 
 
-def _next(views: tuple[int, ...], cosines: Iterator[float]) -> Nearness:
-    """Return how near the next scene of ``cosines`` is."""
-    if views == (0,):  # nearly all look the same throughout, and there may be hundreds of them
-        return Nearness(next(cosines))
-    return nearest({view: next(cosines) for view in views})
-
-
 class Recall:
     """Vectors of scenes by collection, tenant and row id, the oldest scene going first, with all of its vectors."""
 
@@ -46,21 +40,21 @@ class Recall:
         self, collection: str, tenant_id: str, row_ids: Iterable[str], vector: Float32, now_s: float
     ) -> tuple[dict[str, Nearness], list[str]]:
         """Return how near the scenes that are kept are to ``vector``, of length 1; and the rows that are not kept."""
+        asked = dict.fromkeys(row_ids)
         kept = self._kept.get(collection)
         if kept is None:
-            return {}, list(dict.fromkeys(row_ids))
-        there: dict[str, _Scene] = {}
-        missing: list[str] = []
-        places: list[int] = []
-        for row in dict.fromkeys(row_ids):
-            scene = kept.scenes.get((tenant_id, row))
-            if scene is None or now_s - scene.since_s > _KEPT_S:
-                missing.append(row)
-            else:
-                there[row] = scene
-                places += scene.places
-        cosines = iter((kept.vectors[places] @ vector).tolist())
-        return {row: _next(scene.views, cosines) for row, scene in there.items()}, missing
+            return {}, list(asked)
+        scenes = kept.scenes.get(tenant_id, {})
+        there = {row: scene for row in asked if (scene := scenes.get(row)) and now_s - scene.since_s <= _KEPT_S}
+        places = [place for scene in there.values() for place in scene.places]
+        cosines = (kept.vectors.take(places, 0) @ vector).tolist()
+        if len(places) == len(there):  # most scenes look the same throughout, and there may be hundreds of them
+            views = [scene.views[0] for scene in there.values()]
+            near = dict(zip(there, map(Nearness, cosines, views), strict=True))
+        else:
+            each = iter(cosines)
+            near = {row: nearest({view: next(each) for view in scene.views}) for row, scene in there.items()}
+        return near, [row for row in asked if row not in there]
 
     def keep(self, collection: str, tenant_id: str, scenes: Mapping[str, Views], now_s: float) -> None:
         """Keep what was found out."""
@@ -89,18 +83,18 @@ class _Kept:
         rows = _KEPT_BYTES // (4 * dim)
         self.vectors = np.empty((rows, dim), np.float32)  # pages of it that nobody has written take no memory
         self._owners: list[Row | None] = [None] * rows
-        self.scenes: dict[Row, _Scene] = {}
+        self.scenes: defaultdict[str, dict[str, _Scene]] = defaultdict(dict)
         self._next = 0
 
     def put(self, tenant_id: str, row_id: str, views: Views, now_s: float) -> None:
         row, numbers = (tenant_id, row_id), tuple(views)
-        before = self.scenes.get(row)
+        before = self.scenes[tenant_id].get(row_id)
         if before is not None and before.views == numbers:
             places = before.places
         else:
             self._drop(row)
             places = tuple(self._taken(row) for _ in numbers)
-        self.scenes[row] = _Scene(now_s, places, numbers)
+        self.scenes[tenant_id][row_id] = _Scene(now_s, places, numbers)
         self.vectors[list(places)] = list(views.values())
 
     def _taken(self, row: Row) -> int:
@@ -112,6 +106,9 @@ class _Kept:
 
     def _drop(self, row: Row | None) -> None:
         """Let a scene go with all of its vectors: the best of some of them might not be its best."""
-        if row is not None and row in self.scenes:
-            for place in self.scenes.pop(row).places:
-                self._owners[place] = None
+        if row is None:
+            return
+        tenant_id, row_id = row
+        scene = self.scenes[tenant_id].pop(row_id, None)
+        for place in scene.places if scene else ():
+            self._owners[place] = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shlex
 import time
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from deploy.local.failure import DeployError
-from deploy.local.home import Home, home_at
+from deploy.local.home import Home, home_at, usual_home
 from heimdex.cli.failure import EXIT_UNAVAILABLE
 
 NEXT = "오바마가 웃는 장면"
@@ -86,8 +86,7 @@ def _wait_for_people(client: object, name: str, timeout_s: float = 30.0) -> None
 
 
 def _last_lines(home: Home, took_s: float) -> str:
-    given = os.environ.get("HEIMDEX_HOME")
-    flag = f" --home {home.root}" if given else ""
+    flag = "" if home == usual_home() else f" --home {shlex.quote(str(home.root))}"
     command = f".venv/bin/heimdex{flag}"
     return (
         f"\nAll of this took {took_s:.0f} s. The stack stays up.\n"

@@ -119,9 +119,14 @@ class Home:
 
 
 def default_home() -> Home:
-    """Return the home of a caller who names none: `HEIMDEX_HOME`, else in `XDG_DATA_HOME`, else in `~/.local/share`."""
+    """Return the home of a caller who names none: `HEIMDEX_HOME`, else the usual one."""
     if named := os.environ.get("HEIMDEX_HOME"):
         return Home(Path(named).expanduser().resolve())
+    return usual_home()
+
+
+def usual_home() -> Home:
+    """Return the home that no command need name: in `XDG_DATA_HOME`, else in `~/.local/share`."""
     return Home(Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "heimdex")
 
 

@@ -12,17 +12,16 @@ import json
 import sys
 from collections import Counter
 from dataclasses import asdict
-from pathlib import Path
 
 import grpc
 import grpc.aio
 
 from heimdex.search.v1 import search_service_pb2 as pb
 from heimdex.search.v1.search_service_pb2_grpc import SearchServiceStub
+from tests.bench.children import said
 from tests.bench.load import TIMEOUT_S, Task
 
 _MOMENTS_S = (0.0, 0.001, 0.005, 0.02, 0.05, 0.1)
-_REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 async def run(task: Task) -> Counter[str]:
@@ -48,18 +47,7 @@ async def run(task: Task) -> Counter[str]:
 
 async def leave(task: Task) -> Counter[str]:
     """Return how the streams of a process of its own ended."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.bench.cancels",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        cwd=_REPOSITORY,
-        limit=1 << 24,
-    )
-    said, _ = await process.communicate(json.dumps(asdict(task)).encode())
-    assert process.returncode == 0
-    return Counter(json.loads(said))
+    return Counter(json.loads(await said(__name__, json.dumps(asdict(task)).encode())))
 
 
 def main() -> None:

@@ -13,7 +13,6 @@ import json
 import sys
 import time
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import grpc
 import grpc.aio
@@ -22,10 +21,10 @@ from grpc_status import rpc_status
 
 from heimdex.search.v1 import search_service_pb2 as pb
 from heimdex.search.v1.search_service_pb2_grpc import SearchServiceStub
+from tests.bench.children import said
 from tests.bench.closed_loop import Answered, Timing, drive
 
 TIMEOUT_S = 30.0
-_REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +90,7 @@ def _retry_after_s(error: grpc.aio.AioRpcError) -> float:
 
 async def search_load(task: Task) -> Timing:
     """Return what a load generator in a process of its own measures."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.bench.load",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        cwd=_REPOSITORY,
-        limit=1 << 24,
-    )
-    said, _ = await process.communicate(json.dumps(asdict(task)).encode())
-    assert process.returncode == 0
-    told = json.loads(said)
+    told = json.loads(await said(__name__, json.dumps(asdict(task)).encode()))
     answers = tuple(Answered(**answer) for answer in told.pop("answers"))
     return Timing(**told, answers=answers)
 

@@ -11,9 +11,10 @@ from indexer.search.types import Budgets, SearchRequest
 from tests.bench import corpus
 from tests.bench.closed_loop import Answered, Timing, drive
 from tests.bench.cpu import cpu_s, spent
+from tests.bench.in_process import drive_searcher, last_update
 from tests.bench.library import Filled
 from tests.bench.load import Task, search_load
-from tests.bench.own import drive_echo, drive_searcher, last_update, remembered
+from tests.bench.own import drive_echo, remembered
 from tests.bench.stores import Stores
 from tests.stack import Stack
 

@@ -6,14 +6,11 @@ message again for every call, in a process of its own: ``python -m tests.bench.o
 
 from __future__ import annotations
 
-import asyncio
 import pickle
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -24,37 +21,11 @@ import uvloop
 
 from gateway import searches
 from heimdex.search.v1 import search_service_pb2 as pb
-from indexer.search.searcher import Searcher
-from indexer.search.types import SearchRequest, Update
-from tests.bench.closed_loop import Answered, Timing, drive
+from indexer.search.types import Update
+from tests.bench.children import started
+from tests.bench.closed_loop import Timing
 from tests.bench.load import Task, search_load
 from tests.bench.stores import Stores
-
-_DEADLINE_S = 30.0
-_REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-async def drive_searcher(searcher: Searcher, tenant: str, queries: Sequence[str], callers: int, limit: int) -> Timing:
-    """Search without the door: a searcher in this process."""
-
-    async def ask(query: str) -> Answered:
-        begin = time.perf_counter()
-        last = await last_update(searcher, SearchRequest(tenant, query, limit, progressive=False))
-        assert last.summary is not None
-        whole_ms = (time.perf_counter() - begin) * 1000
-        return Answered(whole_ms, whole_ms, len(last.hits), complete=not last.summary.degraded)
-
-    return await drive(queries, callers, ask)
-
-
-async def last_update(searcher: Searcher, request: SearchRequest) -> Update:
-    """Return DONE."""
-    last: Update | None = None
-    async with aclosing(searcher.search(request, deadline_s=_DEADLINE_S)) as updates:
-        async for update in updates:
-            last = update
-    assert last is not None
-    return last
 
 
 class _Remembered:
@@ -101,14 +72,7 @@ async def drive_echo(update: Update, queries: Sequence[str], callers: int) -> tu
 
 @asynccontextmanager
 async def _echo(update: Update) -> AsyncIterator[tuple[int, str]]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.bench.own",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        cwd=_REPOSITORY,
-    )
+    process = await started(__name__)
     assert process.stdin is not None
     assert process.stdout is not None
     try:

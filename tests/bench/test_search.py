@@ -20,9 +20,9 @@ from gateway.__main__ import spare_the_collector
 from indexer.search.searcher import DEFAULT_BUDGETS
 from tests.bench.closed_loop import Timing
 from tests.bench.cpu import SERVING
+from tests.bench.in_process import drive_searcher
 from tests.bench.library import fill
 from tests.bench.measuring import GENERATOR, OWN, PAGE, Measured, Questions, load_own, load_parts, load_whole
-from tests.bench.own import drive_searcher
 from tests.bench.report import say, table
 from tests.bench.stores import Stores, models_dir, opened
 from tests.stack import Stack
