@@ -518,7 +518,7 @@ class Catalog(Protocol):
         ...
 
     async def people_names(self, tenant_id: str) -> Sequence[tuple[str, str]]:
-        """Return (person_id, name) for every display name and alias, for parsing queries."""
+        """Return (person_id, name) for every display name and alias, of each person the display name first."""
         ...
 
     async def people_scene_counts(self, tenant_id: str, person_ids: Sequence[str]) -> Mapping[str, int]:

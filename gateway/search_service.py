@@ -137,7 +137,7 @@ class SearchService(SearchServiceServicer):
             limit=asked.limit,
             deadline_s=self._left_s(end_s),
         )
-        asked_for = searches.sought(frozen.marking, (*asked.filter.person_ids, *frozen.people))
+        people = frozenset((*asked.filter.person_ids, *frozen.people))
         following = replace(frozen, first_rank=frozen.first_rank + len(page.hits), rest=page.rest)
         frame = pb.SearchScenesResponse(
             kind=pb.FRAME_KIND_DONE,
@@ -154,7 +154,7 @@ class SearchService(SearchServiceServicer):
             ),
             next_page_token=self._seal(who, asked, following),
         )
-        searches.put_hits(page.hits, asked_for, frame.hits.add)
+        searches.put_hits(page.hits, people, frame.hits.add)
         yield frame
 
     async def _picture(self, asked: SearchRequest, active: Active, end_s: float) -> Float32:

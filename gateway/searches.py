@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
 from gateway import scenes
 from gateway.videos import duration, put_duration
 from heimdex.search.v1 import search_service_pb2 as pb
-from indexer.search.parse import Parsed, stems
-from indexer.search.transcripts import scene_of
+from indexer.search.parse import Parsed
 from indexer.search.types import (
     Cause,
     Channel,
@@ -38,28 +33,6 @@ _QUALITY_VALUES: Final = MappingProxyType(
 _CAUSES: Final[Mapping[Cause, pb.DegradedCause.ValueType]] = MappingProxyType(
     {Cause.LATE: pb.DEGRADED_CAUSE_LATE, Cause.FAILED: pb.DEGRADED_CAUSE_UNAVAILABLE}
 )
-_SCENES: Final = 4096  # whose tags are remembered: what a library is asked for comes again; 1 KB each
-
-
-@dataclass(frozen=True, slots=True)
-class Sought:
-    """What tags and people of a hit must be to have been asked for.
-
-    Attributes:
-        words: of the query, each also without what may be its particle; case-folded, NFC.
-        people: ids of those whom the query or the filter names.
-    """
-
-    words: frozenset[str] = frozenset()
-    people: frozenset[str] = frozenset()
-
-
-NOTHING: Final = Sought()
-
-
-def sought(marking: str, people: Iterable[str]) -> Sought:
-    """Return what was asked for: by ``Summary.marking``, and by ids of people."""
-    return Sought(frozenset(stem for word in _words(marking) for stem in stems(word)), frozenset(people))
 
 
 def frame(update: Update, query_id: str, person_ids: Iterable[str] = ()) -> pb.SearchScenesResponse:
@@ -74,11 +47,11 @@ def frame(update: Update, query_id: str, person_ids: Iterable[str] = ()) -> pb.S
     )
     said = update.summary
     if said is None:
-        put_hits(update.hits, NOTHING, message.hits.add)
+        put_hits(update.hits, frozenset(), message.hits.add)
         return message
-    asked_for = sought(said.marking, (*person_ids, *(who.person_id for who in said.people)))
-    put_hits(update.hits, asked_for, message.hits.add)
-    put_hits(said.weak, asked_for, message.weak_hits.add)
+    people = frozenset((*person_ids, *(who.person_id for who in said.people)))
+    put_hits(update.hits, people, message.hits.add)
+    put_hits(said.weak, people, message.weak_hits.add)
     message.summary.CopyFrom(
         summary(
             query_id=query_id,
@@ -144,10 +117,11 @@ def summary(
     )
 
 
-def put_hits(found: Iterable[Hit], asked_for: Sought, add: Callable[..., pb.SceneHit]) -> None:
+def put_hits(found: Iterable[Hit], people: Collection[str], add: Callable[..., pb.SceneHit]) -> None:
     """Add hits, each with its scene but for the spoken lines, which its runs hold, and what of it was asked for.
 
     Args:
+        people: ids of those whom the query or the filter names.
         add: makes a hit in the message that they belong to: one that is made apart is copied in.
     """
     for hit in found:
@@ -162,12 +136,9 @@ def put_hits(found: Iterable[Hit], asked_for: Sought, add: Callable[..., pb.Scen
         message.scene.ClearField("transcript")
         _put_contributions(ranked, message)
         _put_runs(hit.transcript, message)
-        if asked_for.words:
-            for tag, words in enumerate(_tag_words(hit.scene.body)):
-                if not words.isdisjoint(asked_for.words):
-                    message.matched_tags.append(message.scene.tags[tag])
-        if asked_for.people:
-            there = (who for who in message.scene.people if who.person_id in asked_for.people)
+        message.matched_tags.extend(message.scene.tags[tag] for tag in hit.tags)
+        if people:
+            there = (who for who in message.scene.people if who.person_id in people)
             message.matched_people.extend(sorted(there, key=lambda who: -who.confidence))
 
 
@@ -192,20 +163,6 @@ def _put_runs(transcript: Iterable[Run], message: pb.SceneHit) -> None:
         run = message.transcript.add(text=text, highlighted=highlighted)
         put_duration(start_ms, run.start_offset)
         put_duration(end_ms, run.end_offset)
-
-
-@lru_cache(maxsize=_SCENES)
-def _tag_words(body: bytes) -> tuple[frozenset[str], ...]:
-    """Return the words of the names of each tag of a stored scene; one without names has its id, as the text index has
-    it.
-    """
-    scene = scene_of(body)
-    named = (tag.names or (tag.tag.replace("_", " "),) for tag in scene.tags)
-    return tuple(frozenset().union(*map(_words, names)) for names in named)
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(re.findall(r"\w+", unicodedata.normalize("NFC", text).casefold()))
 
 
 def channel(name: Channel) -> pb.Channel.ValueType:

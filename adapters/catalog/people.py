@@ -127,7 +127,7 @@ class People(Transactions):
         return await self._write(work)
 
     async def people_names(self, tenant_id: str) -> Sequence[tuple[str, str]]:
-        """Return (person_id, name) for every display name and alias, for parsing queries."""
+        """Return (person_id, name) for every display name and alias, each display name before its aliases."""
 
         async def work(session: AsyncSession) -> Sequence[tuple[str, str]]:
             query = select(PersonRow.person_id, PersonRow.display_name, PersonRow.aliases)

@@ -18,7 +18,7 @@ from contracts.ports import MAX_VIEWS, Float32, Record, TextRow, VectorRow
 from heimdex.common.v1 import common_pb2
 from heimdex.events.v1 import artifact_pb2, context_pb2, events_pb2, manifest_pb2
 from heimdex.scene.v1 import scene_pb2
-from indexer.search.transcripts import joined, lines
+from indexer.search.transcripts import joined, told
 
 _COMMIT = flow.STAGES["commit"]
 _MAX_NORM_ERROR = 1e-2
@@ -134,7 +134,7 @@ def text_row(scene: scene_pb2.Scene, row: SceneRow) -> TextRow:
         revision=row.revision,
         start_ms=row.start_ms,
         end_ms=row.end_ms,
-        transcript=unicodedata.normalize("NFC", joined(lines(row.body))),
+        transcript=unicodedata.normalize("NFC", joined(told(row.body).lines)),
         tags=tuple(dict.fromkeys(tag.tag for tag in scene.tags)),
         tag_names=tuple(dict.fromkeys(name for tag in scene.tags for name in tag.names)),
         file_name=scene.file_name,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from contracts.catalog import Catalog, SceneRow
-from indexer.search.transcripts import Line, lines, runs
+from indexer.search.transcripts import Told, joined, runs, told
 from indexer.search.types import Hit, Ranked
 
 SPARE_ROWS = 10
@@ -64,19 +64,37 @@ async def read(catalog: Catalog, tenant_id: str, ranked: Sequence[Ranked], known
         known.update({row: found.get(row) for row in unknown})
 
 
-def spoken_in(shown: Shown) -> tuple[tuple[Line, ...], ...]:
-    """Return the spoken lines of each scene."""
-    return tuple(lines(scene.body) for _, scene in shown.scenes)
+def told_in(shown: Shown) -> tuple[Told, ...]:
+    """Return what each scene tells."""
+    return tuple(told(scene.body) for _, scene in shown.scenes)
+
+
+def texts_of(scenes: Sequence[Told]) -> list[str]:
+    """Return all that may be marked: the transcript of each scene, then the names of their tags, each once."""
+    return [*(joined(scene.lines) for scene in scenes), *_names(scenes)]
 
 
 def hits_of(
-    shown: Shown,
-    spoken: Sequence[Sequence[Line]],
-    marks: Sequence[Sequence[tuple[int, int]]] = (),
-    first_rank: int = 1,
+    shown: Shown, scenes: Sequence[Told], marks: Sequence[Sequence[tuple[int, int]]] = (), first_rank: int = 1
 ) -> tuple[Hit, ...]:
-    """Return the hits; ``marks`` are the ranges of each transcript that the query matches, none for no marking."""
+    """Return the hits.
+
+    Args:
+        scenes: ``told_in(shown)``.
+        marks: of each of ``texts_of(scenes)``, the ranges that the query matches; none for no marking.
+    """
+    named = {name for name, ranges in zip(_names(scenes), marks[len(scenes) :], strict=False) if ranges}
     return tuple(
-        Hit(first_rank + place, scene, row, runs(spoken[place], marks[place] if marks else ()))
+        Hit(
+            first_rank + place,
+            scene,
+            row,
+            runs(scenes[place].lines, marks[place] if marks else ()),
+            tuple(tag for tag, names in enumerate(scenes[place].tags) if not named.isdisjoint(names)),
+        )
         for place, (row, scene) in enumerate(shown.scenes)
     )
+
+
+def _names(scenes: Sequence[Told]) -> Iterable[str]:
+    return dict.fromkeys(name for scene in scenes for names in scene.tags for name in names)

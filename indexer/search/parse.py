@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from contracts.errors import FieldViolation, InvalidRequest
@@ -30,7 +30,10 @@ _MINUS = r"[-\u2212\u2013]"
 _LITERAL = re.compile(rf'(?:(?<!\S)({_MINUS}))?["“”]([^"“”]*)["“”]|(?<!\S){_MINUS}([^\W\d](?:[^\s"“”]*\w)?)')
 _NOT_A_PERSON = re.compile(rf"(?<!\S){_MINUS}@\w")
 
-_UNSEEN = dict.fromkeys((0x200B, 0x2060, 0xFEFF))  # spaces without width; the joiners of emoji stay
+# Spaces without width, soft hyphens, and marks of direction: pasted with a text, and no part of it.
+_UNSEEN = dict.fromkeys((0xAD, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), 0x2060, *range(0x2066, 0x206A), 0xFEFF))
+# Joiners and variants of emoji, beside letters that know none. Others do: Persian and Hindi are written with them.
+_JOINERS = re.compile(r"(?<=[가-힣A-Za-z0-9])[\u200c\u200d\ufe0f]+|[\u200c\u200d]+(?=[가-힣A-Za-z0-9])")
 _WIDTHS = {
     code: chr(int(meant, 16))
     for code in range(0xFF01, 0xFFEF)
@@ -39,16 +42,19 @@ _WIDTHS = {
 }
 """Full-width and half-width forms -> what they are forms of. Letters of Hangul stay letters, as NFKC has them not."""
 
+_ENDS = " .?!"  # of a sentence
 _LATIN_WORDS = re.compile(r"[A-Za-z]+(?: [A-Za-z]+)*")
+_MAX_ABBREVIATION = 4
 _MIN_TYPED_SYLLABLES = 2  # one (sns is 눈, dna 움) is an abbreviation as often as a word
 
-# What may follow a name within its word: 이 of a closed syllable (민준이가), a title, then particles.
+# What may follow a name within its word: a title, 이 of a closed syllable (민준이가), then particles, and some of them
+# follow others (민지한테는, 민지와의). "About her" is said in two words.
 _PARTICLES = (
-    r"가|는|은|를|을|랑|도|의|만|와|과|아|야|께서?|에게서?|한테서?|하고|보다|처럼|까지|부터|마저|조차"
-    r"|나|로|라고|으로|['’]s"
+    r"가|는|은|를|을|이?랑|도|의|만|와|과|아|야|에|에서|께서?|에게서?|한테서?|하고|보다|처럼|까지|부터|마저|조차"
+    r"|밖에|뿐|마다|이?나|으?로|이?라고|['’]s"
 )
-_PARTICLE = re.compile(rf"이?(?:{_PARTICLES})?")
-_AFTER_NAME = rf"(?:\s?(?:씨|님))?이?(?:{_PARTICLES})?(?![^\W_])"
+_ABOUT = r"에\s(?:대한|대해서?|관한|관해서?)"
+_AFTER_NAME = rf"(?:\s?(?:씨|님|네))?이?(?:{_ABOUT}|(?:{_PARTICLES})(?:{_PARTICLES}|이)*)?(?![^\W_])"
 
 _GAP = re.compile(r"(?<=[가-힣]) (?=[가-힣])")
 
@@ -62,11 +68,21 @@ _ASKING = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A name in the query and everybody who bears it; ``required`` when written ``@name``."""
+    """A name in the query and everybody who bears it.
+
+    Attributes:
+        people: person id -> display name: of an alias another.
+        required: when written ``@name``.
+    """
 
     name: str
-    person_ids: tuple[str, ...]
+    people: Mapping[str, str]
     required: bool
+
+    @property
+    def person_ids(self) -> tuple[str, ...]:
+        """Return who bears the name."""
+        return tuple(self.people)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +95,7 @@ class Parsed:
         phrases: each must be said.
         mentions: people, in order of their place.
         excluded: words and phrases whose scenes are left out.
-        read_as: what it was read as, when it was typed on a Latin keyboard: then all of ``words`` and ``meaning``; else
-            empty.
+        read_as: what its words were read as, and then taken apart, when it was typed on a Latin keyboard; else empty.
     """
 
     words: str
@@ -92,7 +107,7 @@ class Parsed:
 
     @property
     def marking(self) -> str:
-        """Return what is marked in transcripts."""
+        """Return what is marked in transcripts and names of tags."""
         return " ".join(part for part in (*self.phrases, self.words) if part)
 
 
@@ -106,7 +121,7 @@ def parse(
     """Take a query apart. A query of nothing but plain names keeps them as words: they may be spoken.
 
     Args:
-        names: (person_id, name) of every display name and alias.
+        names: (person_id, name) of every display name and alias, of each person the display name first.
         exclusions_suffice: whether something else says what to look for, so that the query may only say what not.
 
     Raises: InvalidRequest (permanent) when it is blank, too long, has control characters, too many phrases or
@@ -124,6 +139,10 @@ def parse(
     if _NOT_A_PERSON.search(rest):
         raise _refused("excludes a person: filter.excluded_person_ids does that")
     bare, mentions = _people(rest, names)
+    read_as = "" if phrases or mentions else _typed_hangul(bare)
+    if read_as:
+        bare, mentions = _people(read_as, names)
+        excluded = tuple(dict.fromkeys(_typed_hangul(word) or word for word in excluded))
     words = _ASKING.sub("", bare).strip()
     if not _says(bare):
         words = bare = ""
@@ -133,16 +152,21 @@ def parse(
         words, meaning = "" if phrases else " ".join(m.name for m in mentions if not m.required), ""
     if not (words or any(map(_says, phrases)) or mentions or (excluded and exclusions_suffice)):
         raise _refused("has nothing to look for")
-    if not (phrases or mentions) and (meant := _typed_hangul(words)):
-        return Parsed(meant, meant, phrases, mentions, excluded, read_as=meant)
-    return Parsed(words, _squeeze(" ".join((*phrases, meaning))), phrases, mentions, excluded)
+    return Parsed(words, _as_written(_squeeze(" ".join((*phrases, meaning)))), phrases, mentions, excluded, read_as)
 
 
-def _typed_hangul(words: str) -> str:
+def _as_written(meaning: str) -> str:
+    """Return what is in capitals throughout in small letters: the encoders tell them apart. Abbreviations stay."""
+    shouted = _LATIN_WORDS.fullmatch(meaning) and meaning.isupper()
+    return meaning.lower() if shouted and len(meaning) > _MAX_ABBREVIATION else meaning
+
+
+def _typed_hangul(text: str) -> str:
     """Return what was meant by Hangul typed on a Latin keyboard; empty when the words are to be taken as they are.
 
     Some word must be none that English may have, and not all in capitals, as abbreviations are.
     """
+    words = text.rstrip(_ENDS)
     if not _LATIN_WORDS.fullmatch(words) or words.isupper() or all(map(may_be_english, words.split())):
         return ""
     meant = from_latin(words) or ""
@@ -166,14 +190,8 @@ def clean(query: str, *, max_chars: int = MAX_QUERY_CHARS) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a text in NFC, in letters and signs of usual width, without spaces that have none."""
-    return unicodedata.normalize("NFC", text.translate(_UNSEEN).translate(_WIDTHS))
-
-
-def stems(word: str) -> frozenset[str]:
-    """Return a word as it is and without what may be its particle: 고양이가 -> 고양이가, 고양이, 고양."""
-    bare = (word[:end] for end in range(1, len(word)) if _PARTICLE.fullmatch(word, end))
-    return frozenset((word, *bare))
+    """Return a text in NFC, in letters and signs of usual width, without what has none."""
+    return _JOINERS.sub("", unicodedata.normalize("NFC", text.translate(_UNSEEN).translate(_WIDTHS)))
 
 
 _NO_QUOTES = {ord(quote): " " for quote in '"“”'}
@@ -197,6 +215,9 @@ def _people(text: str, names: Sequence[tuple[str, str]]) -> tuple[str, tuple[Men
     """Return the text without people, and who they are; longer names first, so 김민지 is not 민지. Parts of a Korean
     name may be written together: 버락 오바마 is also 버락오바마.
     """
+    displayed: dict[str, str] = {}
+    for person_id, written in names:
+        displayed.setdefault(person_id, written)
     by_name: dict[str, tuple[str, list[str]]] = {}
     for person_id, written in sorted(names, key=lambda each: -len(each[1])):
         name = _squeeze(plain(written))
@@ -206,12 +227,12 @@ def _people(text: str, names: Sequence[tuple[str, str]]) -> tuple[str, tuple[Men
     present = [item for key, item in by_name.items() if key in folded]  # a tenant may have hundreds
     found: list[tuple[int, Mention]] = []
     for name, bearers in sorted(present, key=lambda item: (-len(item[0]), item[0])):
-        ids = tuple(dict.fromkeys(bearers))
+        people = {person_id: displayed[person_id] for person_id in bearers}
         spelled = " ?".join(re.escape(part) for part in _GAP.split(name))
         pattern = re.compile(rf"(?<![^\W_])(?<!@)(@?){spelled}{_AFTER_NAME}", re.IGNORECASE)
         matches = [m for m in pattern.finditer(text) if m[1] or len(name) >= MIN_PLAIN_NAME_CHARS]
         if matches:
-            found.append((matches[0].start(), Mention(name, ids, any(m[1] for m in matches))))
+            found.append((matches[0].start(), Mention(name, people, any(m[1] for m in matches))))
         for match in matches:
             # As long as it was: places of other names stay true.
             text = text[: match.start()] + " " * len(match[0]) + text[match.end() :]

@@ -16,14 +16,13 @@ from contracts.ports import AlarmClock, QueryEncoder, QueryVectors, TextIndex, V
 from indexer.search import facets
 from indexer.search.channels import Answers, Channels, Question, question_of
 from indexer.search.filters import Filters, of_videos
-from indexer.search.frames import NOTHING, SPARE_ROWS, Shown, hits_of, read, show, spoken_in
+from indexer.search.frames import NOTHING, SPARE_ROWS, Shown, hits_of, read, show, texts_of, told_in
 from indexer.search.fuse import Answer, candidates, counted, fuse, hides
 from indexer.search.names import Names
 from indexer.search.parse import Parsed, clean, parse
 from indexer.search.ranking import Ranking, base_weights, quality_of_answer, weighted
 from indexer.search.similar import Similar
 from indexer.search.timing import DEADLINE, Late, in_time, stop, within
-from indexer.search.transcripts import Line, joined
 from indexer.search.types import (
     Budgets,
     Cause,
@@ -284,7 +283,7 @@ class Searcher:
             return None
         kind = FrameKind.UPDATE if progress.frames else FrameKind.PARTIAL
         progress.frames += 1
-        return Update(kind, hits_of(shown, spoken_in(shown)), _in_order(progress.answers))
+        return Update(kind, hits_of(shown, told_in(shown)), _in_order(progress.answers))
 
     async def _done(
         self,
@@ -365,22 +364,20 @@ class Searcher:
 
     async def _marked(self, marking: str, shown: Shown, schedule: _Schedule, first_rank: int = 1) -> tuple[Hit, ...]:
         seconds = schedule.done_s - self._clock.monotonic_s()
-        spoken = spoken_in(shown)
-        marks = await self._marks(self._generation.text_index, marking, spoken, seconds)
-        return hits_of(shown, spoken, marks, first_rank)
+        scenes = told_in(shown)
+        marks = await self._marks(marking, texts_of(scenes), seconds)
+        return hits_of(shown, scenes, marks, first_rank)
 
-    async def _marks(
-        self, index: str, marking: str, spoken: Sequence[Sequence[Line]], seconds: float
-    ) -> Sequence[Sequence[tuple[int, int]]]:
-        """Return what to mark in each transcript; none when the text index fails or is late.
+    async def _marks(self, marking: str, texts: Sequence[str], seconds: float) -> Sequence[Sequence[tuple[int, int]]]:
+        """Return what to mark in each text; none when the text index fails or is late.
 
         The hits are right without marks, so their want degrades no channel; it is logged.
         """
-        if not marking or not any(spoken):
+        if not marking or not any(texts):
             return ()
 
         async def highlight() -> Sequence[Sequence[tuple[int, int]]]:
-            return await self._text.highlight(index, marking, [joined(said) for said in spoken])
+            return await self._text.highlight(self._generation.text_index, marking, texts)
 
         try:
             return await within(self._clock, seconds, highlight())
@@ -441,7 +438,7 @@ def _counts(
 
 
 def _people(parsed: Parsed) -> tuple[ScenePerson, ...]:
-    named = {person: mention.name for mention in reversed(parsed.mentions) for person in mention.person_ids}
+    named = {person: name for mention in parsed.mentions for person, name in mention.people.items()}
     return tuple(ScenePerson(person, name, 1.0) for person, name in sorted(named.items()))
 
 

@@ -16,7 +16,7 @@ from contracts.ids import row_id
 from contracts.ports import AlarmClock, Float32, QueryVectors
 from indexer.search.channels import Answers, Channels, Question
 from indexer.search.filters import Filters, of_videos
-from indexer.search.frames import SPARE_ROWS, hits_of, show, spoken_in
+from indexer.search.frames import SPARE_ROWS, hits_of, show, told_in
 from indexer.search.fuse import Answer, candidates, fuse, hides
 from indexer.search.likeness import others, question_like, ranking_like, tags_in_common, tags_of
 from indexer.search.ranking import Ranking, base_weights, quality_of_answer
@@ -128,7 +128,7 @@ class Similar:
             call,
             answers,
             quality,
-            hits=hits_of(shown, spoken_in(shown)),
+            hits=hits_of(shown, told_in(shown)),
             total_hits=len(ranked) - shown.gone,
             more=found > len(ranked) or hides(ranking, answers, question.condition, measured_after={Channel.TAGS}),
         )

@@ -1,4 +1,7 @@
-"""Transcripts: a scene's stored body and matched ranges -> runs to show. The one place here that reads a message."""
+"""Transcripts: a scene's stored body and matched ranges -> runs to show. The one place here that reads a message.
+
+Of a scene a query may match what is said, and the names of what was seen.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,13 @@ class Line(NamedTuple):
     text: str
 
 
+class Told(NamedTuple):
+    """What words of a query may match in a scene: the spoken lines, and of each tag its names, the id as the last."""
+
+    lines: tuple[Line, ...]
+    tags: tuple[tuple[str, ...], ...]
+
+
 def scene_of(body: bytes) -> scene_pb2.Scene:
     """Return what is stored of a scene. Raises: Internal (permanent) when it is no ``heimdex.scene.v1.Scene``."""
     try:
@@ -31,9 +41,14 @@ def scene_of(body: bytes) -> scene_pb2.Scene:
         raise Internal("a scene row's body is no scene") from error
 
 
-def lines(body: bytes) -> tuple[Line, ...]:
-    """Return the spoken lines of a serialised scene; errors as ``scene_of``."""
-    return tuple(Line(_ms(line.start_offset), _ms(line.end_offset), line.text) for line in scene_of(body).transcript)
+def told(body: bytes) -> Told:
+    """Return what a serialised scene tells; errors as ``scene_of``."""
+    scene = scene_of(body)
+    return Told(
+        tuple(Line(_ms(line.start_offset), _ms(line.end_offset), line.text) for line in scene.transcript),
+        # As the text index has them.
+        tuple((*tag.names, tag.tag.replace("_", " ")) for tag in scene.tags),
+    )
 
 
 def joined(spoken: Sequence[Line]) -> str:

@@ -235,12 +235,14 @@ class Hit:
         rank: from 1 over all pages.
         scene: from SQL, right tenant and searchable revision; ``scene.people`` are those in it.
         transcript: marked only in DONE.
+        tags: places, among the scene's, of those that the query names; told only in DONE.
     """
 
     rank: int
     scene: SceneRow
     ranked: Ranked
     transcript: tuple[Run, ...]
+    tags: tuple[int, ...] = ()
 
 
 class FacetCount(NamedTuple):
@@ -279,7 +281,7 @@ class Summary:
         generation: that was read.
         people: whom the query was understood to name; ``display_name`` is the name it used.
         rest: the frozen list after this page, best first: what page tokens hold, what ``Searcher.page`` takes.
-        marking: what to mark in the transcripts of later pages.
+        marking: what to mark in the transcripts and tags of later pages.
         parsed: how the query was understood; None where scenes are asked for by another.
         facets: what was to be counted, over the hits of all pages.
         weak: when the quality is NONE and ``include_weak``: the nearest there is, best first.

@@ -163,7 +163,7 @@ async def test_what_matched_of_a_hit_is_told_on_every_page(door: Door) -> None:
     rows = await library(door, 2)
     await enrol(door, "민지", *rows)
     for query, tags, people in (
-        ("민지가 고양이를 안는", ["cat"], ["민지"]), ("고양이", ["cat"], []), ("민지가 우는", [], ["민지"]),
+        ("민지가 고양이 안는", ["cat"], ["민지"]), ("고양이", ["cat"], []), ("민지가 우는", [], ["민지"]),
     ):  # fmt: skip
         first = await done(door, query, page_size=1)
         second = await done(door, query, page_token=first.next_page_token)

@@ -84,6 +84,27 @@ def test_a_name_within_a_word_is_none(query: str) -> None:
     assert parsed.words == query
 
 
+@pytest.mark.parametrize(
+    ("query", "rest"),
+    [
+        ("민지에 대한 뉴스", "뉴스"), ("민지에 관해서 말하는", "말하는"), ("민지에게서 받은 꽃", "받은 꽃"),
+        ("민지한테는", ""), ("민지와의 커피", "커피"), ("민지에게도 준", "준"), ("민지로부터", ""), ("민지만이", ""),
+        ("민지밖에 없는", "없는"), ("민지뿐", ""), ("민지마다", ""), ("민지네 집", "집"),
+        ("민지 씨에게는 비밀", "비밀"), ("민지까지도 웃는", "웃는"),
+    ],
+)  # fmt: skip
+def test_a_name_is_known_with_whatever_follows_it(query: str, rest: str) -> None:
+    for written in (query, f"@{query}"):
+        parsed = parse(written, (("per_m", "민지"),))
+        assert (people(parsed), parsed.meaning) == ([("per_m",)], rest)
+
+
+def test_somebody_is_called_by_the_display_name_whichever_name_was_typed() -> None:
+    names = (("per_b", "민지"), ("per_b", "조"), ("per_b", "조 바이든"), ("per_j", "조"))
+    assert dict(parse("@조 커피", names).mentions[0].people) == {"per_b": "민지", "per_j": "조"}
+    assert dict(parse("조 바이든 커피", names).mentions[0].people) == {"per_b": "민지"}
+
+
 def test_at_requires_the_person() -> None:
     parsed = parse("@민지가 우는 @오바마", NAMES)
     assert [(m.person_ids, m.required) for m in parsed.mentions] == [(("per_m",), True), (("per_o",), True)]
@@ -191,6 +212,9 @@ def test_signs_beside_exclusions_phrases_and_people_are_not_looked_for() -> None
         ("ｒｈｄｄｉｄｄｌ", "rhddiddl"),
         ("ﾡ ｶﾞ", "ㄱ ガ"),
         ("고\u200b양이", "고양이"),
+        ("고\u200d양\u200c이\ufe0f", "고양이"),
+        ("고양\xad이", "고양이"),
+        ("고양이 \u200e-강아지", "고양이 -강아지"),
         ("\ufeff고\u2060양이", "고양이"),
         ("고양이 \u200b-강아지", "고양이 -강아지"),
     ],
@@ -295,6 +319,17 @@ def test_a_person_is_not_excluded_by_name() -> None:
         parse("고양이 -@민지", NAMES)
 
 
+@pytest.mark.parametrize(
+    ("query", "meaning"),
+    [
+        ("PRESIDENT OF KOREA", "president of korea"), ("SOUPS", "soups"), ("IMF", "IMF"), ("NASA", "NASA"),
+        ("President of Korea", "President of Korea"), ("IMF 구제금융", "IMF 구제금융"), ('"CAT SLEEPS"', "cat sleeps"),
+    ],
+)  # fmt: skip
+def test_what_is_shouted_is_read_as_if_it_were_said(query: str, meaning: str) -> None:
+    assert parse(query).meaning == meaning
+
+
 # --------------------------------------------------------------------------------- Hangul on a Latin keyboard
 
 
@@ -308,9 +343,18 @@ def test_hangul_typed_on_a_latin_keyboard_is_read(query: str, meant: str) -> Non
     assert parse(f"{query} -강아지").read_as == meant
 
 
-@pytest.mark.parametrize("query", ["dkssud 안녕", "dkssud 5", "dkssud!", '"dkssud"', "dkssudd", "sns", "WLAN"])
+@pytest.mark.parametrize("query", ["dkssud 안녕", "dkssud 5", "dkssud+", '"dkssud"', "dkssudd", "sns", "WLAN"])
 def test_what_is_not_only_such_keys_is_taken_as_it_is(query: str) -> None:
     assert parse(query).read_as == ""
+
+
+def test_what_is_read_is_taken_apart_like_any_query() -> None:
+    parsed = parse("alswlrk dnsms wkdaus", NAMES)
+    assert (people(parsed), parsed.words, parsed.meaning) == ([("per_m",)], "우는", "우는 장면")
+    assert parsed.read_as == "민지가 우는 장면"
+    assert parse("ehdanf -rhdiddl -cat").excluded == ("고양이", "cat")
+    assert parse("동물 -rhdiddl").excluded == ("rhdiddl",)
+    assert [parse(f"dkssud{end}").read_as for end in (".", "?", "!", " !")] == ["안녕"] * 4
 
 
 def test_a_name_is_not_read_as_something_else() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.errors import Internal
-from indexer.search.transcripts import Line, joined, lines, runs
+from heimdex.scene.v1 import scene_pb2
+from indexer.search.transcripts import Line, Told, joined, runs, told
 
 SPOKEN = (Line(0, 900, "우주선이 달에"), Line(900, 2000, "착륙했습니다"))
 
@@ -21,13 +23,23 @@ def test_a_mark_over_two_lines_is_cut_at_the_line() -> None:
     ]
 
 
+def test_a_scene_tells_what_is_said_and_the_names_of_its_tags() -> None:
+    scene = scene_pb2.Scene(
+        transcript=[scene_pb2.TranscriptLine(text="고양이가 잔다", end_offset=Duration(seconds=1, nanos=500_000_000))],
+        tags=[scene_pb2.Tag(tag="cat", names=["고양이", "cat"]), scene_pb2.Tag(tag="great_white_shark")],
+    )
+    assert told(scene.SerializeToString()) == Told(
+        (Line(0, 1500, "고양이가 잔다"),), (("고양이", "cat", "cat"), ("great white shark",))
+    )
+
+
 def test_nothing_said_is_no_run() -> None:
     assert runs(()) == ()
 
 
 def test_a_body_that_is_no_scene_is_a_defect() -> None:
     with pytest.raises(Internal):
-        lines(b"\xff\xff\xff")
+        told(b"\xff\xff\xff")
 
 
 @given(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from pathlib import Path
 from typing import Annotated
@@ -86,11 +87,15 @@ def remove(name: Annotated[str, typer.Argument(help="Id or name.")], *, home: Ho
 
 
 def find_people(client: Client, name: str) -> list[str]:
-    """Return the ids of everybody of that id, name or alias. Raises NotFound."""
+    """Return the ids of everybody of that id, name or alias, written as a query may write it. Raises NotFound."""
     if name.startswith("per_"):
         return [client.get_person(name).person_id]
-    wanted = unicodedata.normalize("NFC", name)
-    found = [p.person_id for p in client.list_people() if wanted in (p.display_name, *p.aliases)]
+    found = [p.person_id for p in client.list_people() if _folded(name) in map(_folded, (p.display_name, *p.aliases))]
     if not found:
         raise NotFound(grpc.StatusCode.NOT_FOUND, f"nobody called {name!r}", reason="NOT_FOUND")
     return found
+
+
+def _folded(name: str) -> str:
+    """Return a name without case, and without the spaces between parts of a Korean one."""
+    return re.sub(r"(?<=[가-힣]) (?=[가-힣])", "", " ".join(unicodedata.normalize("NFC", name).casefold().split()))

@@ -663,7 +663,7 @@ class SceneHit(_message.Message):
 
     @_builtins.property
     def matched_tags(self) -> _containers.RepeatedCompositeFieldContainer[_scene_pb2.Tag]:
-        """Tags that the query names, best first."""
+        """Tags of which the query matches a name, also as a part of a compound or by a synonym; best first."""
 
     @_builtins.property
     def matched_people(self) -> _containers.RepeatedCompositeFieldContainer[_scene_pb2.ScenePerson]:
@@ -714,7 +714,9 @@ class ParsedQuery(_message.Message):
     meaning: _builtins.str
     """What was looked for by meaning."""
     read_as: _builtins.str
-    """What it was read as, when it was typed on a Latin keyboard (`dkssud` → 안녕); else empty."""
+    """What its words were read as, when it was typed on a Latin keyboard (`dkssud` → 안녕), before people and ways of
+    asking were taken out; else empty.
+    """
     @_builtins.property
     def phrases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What had to be said literally."""
