@@ -10,6 +10,9 @@ from collections.abc import Iterable, Mapping
 
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 ID_PATTERN = re.compile(r"^(vid|upl|scn|per|qry)_[0-9a-z]{16,40}$")
+MAX_SUBJECT_LENGTH = 255
+"""Of a user's id, ``sub`` of a token. Source: OpenID Connect Core 1.0, 2."""
+
 TENANT_PATTERN = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
 
 

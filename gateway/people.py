@@ -13,6 +13,7 @@ from heimdex.people.v1 import people_service_pb2 as pb
 
 MAX_NAME_LENGTH: Final = 100
 MAX_ALIASES: Final = 20
+_QUOTES: Final = frozenset('"“”＂')
 
 ACCEPTED, NO_FACE, SEVERAL_FACES, TOO_SMALL, BLURRED, NOT_AN_IMAGE = (
     "ACCEPTED", "NO_FACE", "SEVERAL_FACES", "TOO_SMALL", "BLURRED", "NOT_AN_IMAGE",
@@ -25,6 +26,9 @@ def names(display_name: str, aliases: Sequence[str]) -> tuple[str, tuple[str, ..
     if len(aliases) > MAX_ALIASES:
         raise validation.invalid("aliases", f"has {len(aliases)} names, more than {MAX_ALIASES}")
     name = validation.display_text(display_name, "display_name", most=MAX_NAME_LENGTH)
+    for field, text in (("display_name", display_name), *((f"aliases[{i}]", a) for i, a in enumerate(aliases))):
+        if _QUOTES.intersection(text):
+            raise validation.invalid(field, "has quotation marks, within which a query names nobody")
     others = [validation.display_text(a, f"aliases[{i}]", most=MAX_NAME_LENGTH) for i, a in enumerate(aliases)]
     return name, tuple(other for other in dict.fromkeys(others) if other != name)
 

@@ -117,6 +117,9 @@ def query_hash(secret: bytes, tenant_id: str, query: str) -> str:
 
     HMAC-SHA-256 over the query in NFC, case-folded, white space squeezed. Its key is the tenant's own, HMAC-SHA-256 of
     the tenant's id by ``secret``, so that neither another tenant's events nor a list of likely queries tells the text.
+
+    Args:
+        query: as ``parse.clean`` has it.
     """
     key = hmac.digest(secret, _LABEL + tenant_id.encode(), hashlib.sha256)
     folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", query).casefold())

@@ -45,7 +45,7 @@ _GROUPS: Final[Mapping[int, GroupBy]] = MappingProxyType(
 )
 _FACETS: Final[Mapping[int, Facet]] = MappingProxyType({pb.Facet.Value(f"FACET_{one.name}"): one for one in Facet})
 
-_NOT_OF_THE_LIST: Final = frozenset({"limit", "progressive", "facets", "image"})
+_NOT_OF_THE_LIST: Final = frozenset({"limit", "progressive", "facets", "image", "include_weak"})
 """Fields of a search that do not decide which hits there are; ``image`` is what ``image_id`` names."""
 
 

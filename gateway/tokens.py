@@ -11,14 +11,13 @@ import jwt
 import structlog
 
 from contracts.errors import Unauthenticated
-from contracts.ids import TENANT_PATTERN
+from contracts.ids import MAX_SUBJECT_LENGTH, TENANT_PATTERN
 from gateway.identity import Principal
 
 ALGORITHMS: Final = ("EdDSA", "RS256")
 """Asymmetric only: a gateway can verify tokens and never make one. Source: design, section 6."""
 _REQUIRED: Final = ("iss", "aud", "sub", "exp")
 _LEEWAY_S: Final = 5
-_MAX_SUBJECT_LENGTH: Final = 255
 _MAX_TOKEN_LENGTH: Final = 16_384
 _KEPT: Final = 1024  # tokens; then all are forgotten
 
@@ -123,8 +122,8 @@ def _principal(claims: dict[str, Any]) -> Principal:
     tenant_id, subject = claims.get("tenant_id"), claims["sub"]
     if not isinstance(tenant_id, str) or not TENANT_PATTERN.fullmatch(tenant_id):
         raise _refused("MISSING_CLAIM", "the token names no tenant (tenant_id)")
-    if not isinstance(subject, str) or not 0 < len(subject) <= _MAX_SUBJECT_LENGTH:
-        raise _refused("MISSING_CLAIM", "the token names no user (sub)")
+    if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT_LENGTH:
+        raise _refused("MISSING_CLAIM", f"the token names no user (sub) of 1 to {MAX_SUBJECT_LENGTH} characters")
     return Principal(tenant_id, subject, int(claims["exp"]) * 1000, _roles(claims.get("roles")))
 
 

@@ -114,10 +114,12 @@ def logs(
 ) -> None:
     """Show what the processes wrote."""
     from deploy.local import logs as log_book
-    from deploy.local.home import home_at
+    from deploy.local.home import home_at, require_config
 
+    chosen = home_at(home)
     with _taught():
-        paths = log_book.log_files(home_at(home), name)
+        require_config(chosen)
+        paths = log_book.log_files(chosen, name)
     for path in paths:
         for line in log_book.tail(path, lines):
             typer.echo(line if name else f"{path.stem:<14} {line}")
@@ -165,12 +167,14 @@ def token(
     home: HomeOption = None,
 ) -> None:
     """Print a token that the stack's gateway accepts."""
-    from contracts.ids import TENANT_PATTERN
+    from contracts.ids import MAX_SUBJECT_LENGTH, TENANT_PATTERN
     from deploy.local.home import home_at
     from deploy.local.keys import sign_token
 
     if not TENANT_PATTERN.fullmatch(tenant):
         raise typer.BadParameter("lower-case letters, digits and hyphens, at most 63", param_hint="--tenant")
+    if not 0 < len(user) <= MAX_SUBJECT_LENGTH:
+        raise typer.BadParameter(f"1 to {MAX_SUBJECT_LENGTH} characters", param_hint="--user")
     with _taught():
         typer.echo(sign_token(home_at(home), tenant=tenant, user=user, ttl_s=_duration_s(ttl), admin=admin))
 

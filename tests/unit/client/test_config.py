@@ -30,12 +30,25 @@ def test_a_stack_is_found_in_its_home(tmp_path: Path) -> None:
     assert load().endpoint == "127.0.0.1:7001"
 
 
-def test_flags_come_before_the_environment_before_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arguments_come_before_the_environment_before_the_usual_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home = write(tmp_path / "stack", endpoint="127.0.0.1:7000", token="stored")
+    write(default_home(), endpoint="127.0.0.1:7001", token="default")
     monkeypatch.setenv("HEIMDEX_ENDPOINT", "heimdex.example:443")
     monkeypatch.setenv("HEIMDEX_TOKEN", "of-environment")
-    assert load(home=home) == Config("heimdex.example:443", "of-environment", insecure=False)
-    assert load(home=home, endpoint="other.example:443", token="of-flag") == Config("other.example:443", "of-flag")
+    assert load() == Config("heimdex.example:443", "of-environment", insecure=False)
+    assert load(home=home) == Config("127.0.0.1:7000", "stored", insecure=True)
+    assert load(home=home, endpoint="other.example:443", token="given") == Config("other.example:443", "given")
+
+
+def test_the_token_of_a_home_is_sent_to_no_other_endpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = write(tmp_path / "stack", endpoint="127.0.0.1:7000", token="stored")
+    assert load(home=home, endpoint="other.example:443").token == ""
+    assert load(home=home, endpoint="127.0.0.1:7000").token == "stored"
+    monkeypatch.setenv("HEIMDEX_HOME", str(home))
+    monkeypatch.setenv("HEIMDEX_ENDPOINT", "other.example:443")
+    assert load().token == ""
 
 
 def test_only_loopback_is_plain_unless_told() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import grpc
 import pytest
 
-from heimdex.client._async import _MAX_PAUSE_S, _pause_s
+from heimdex.client._async import _LONGEST_S, _MAX_PAUSE_S, _bounded, _pause_s
 from heimdex.client.errors import HeimdexError, ResourceExhausted
 
 
@@ -25,3 +25,9 @@ def test_never_sooner_than_told_and_not_all_at_once(told_s: float) -> None:
 def test_longer_each_time_up_to_a_bound() -> None:
     for attempt, least_s in ((1, 2.0), (2, 4.0), (3, 8.0), (4, _MAX_PAUSE_S), (9, _MAX_PAUSE_S)):
         assert least_s <= _pause_s(refused(2.0), attempt) <= least_s * 1.3
+
+
+def test_a_timeout_without_end_is_one_that_can_be_counted() -> None:
+    assert [_bounded(seconds) for seconds in (5.0, 1e12, float("inf"))] == [5.0, _LONGEST_S, _LONGEST_S]
+    with pytest.raises(ValueError, match="timeout_s"):
+        _bounded(float("nan"))

@@ -6,7 +6,8 @@ from typing import cast
 
 import pytest
 
-from heimdex.cli.people import find_people
+from heimdex.cli.failure import Usage
+from heimdex.cli.people import find_people, find_person
 from heimdex.client import Client, NotFound
 from heimdex.people.v1.people_service_pb2 import Person
 
@@ -18,6 +19,8 @@ class Listed:
         return [
             Person(person_id="per_o", display_name="버락 오바마", aliases=["Obama"]),
             Person(person_id="per_a", display_name="Ann E"),
+            Person(person_id="per_1", display_name="수지"),
+            Person(person_id="per_2", display_name="이수지", aliases=["수지"]),
         ]
 
 
@@ -33,3 +36,10 @@ def test_spaces_of_other_names_do() -> None:
     assert find_people(CLIENT, "ann e") == ["per_a"]
     with pytest.raises(NotFound):
         find_people(CLIENT, "anne")
+
+
+def test_one_who_is_meant_is_the_only_one_of_that_name() -> None:
+    assert find_people(CLIENT, "수지") == ["per_1", "per_2"]
+    assert find_person(CLIENT, "이수지") == "per_2"
+    with pytest.raises(Usage, match="per_1, per_2"):
+        find_person(CLIENT, "수지")

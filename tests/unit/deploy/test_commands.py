@@ -24,7 +24,7 @@ def test_every_verb_has_its_help(app: typer.Typer) -> None:
         assert f" {verb} " in printed
 
 
-@pytest.mark.parametrize("verb", [["status"], ["migrate"], ["token", "--tenant", "acme", "--user", "u"]])
+@pytest.mark.parametrize("verb", [["status"], ["logs"], ["migrate"], ["token", "--tenant", "acme", "--user", "u"]])
 def test_a_home_without_a_stack_is_one_line_and_exit_code_5(app: typer.Typer, tmp_path: Path, verb: list[str]) -> None:
     result = CliRunner().invoke(app, [*verb, "--home", str(tmp_path / "none")])
     assert result.exit_code == 5
@@ -37,6 +37,8 @@ def test_a_home_without_a_stack_is_one_line_and_exit_code_5(app: typer.Typer, tm
     [
         ["token", "--tenant", "Not A Tenant", "--user", "u"],
         ["token", "--tenant", "acme", "--user", "u", "--ttl", "forever"],
+        ["token", "--tenant", "acme", "--user", ""],
+        ["token", "--tenant", "acme", "--user", "u" * 256],
         ["token", "--tenant", "acme", "--user", "u", "--ttl", "0s"],
         ["tenant", "set", "acme", "--faces", "maybe"],
         ["tenant", "set", "acme", "--keep-queries", "maybe"],

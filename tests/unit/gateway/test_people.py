@@ -40,6 +40,8 @@ def test_names_are_kept_once() -> None:
     assert people.names(" 민지 ", ["Minji", "민지", "Minji", " 김민지"]) == ("민지", ("Minji", "김민지"))
     with pytest.raises(InvalidRequest):
         people.names("민지", ["x"] * 21)
+    with pytest.raises(InvalidRequest, match="quotation marks"):
+        people.names("민지", ['홍"길동'])
 
 
 def test_a_person_is_told_without_vectors() -> None:

@@ -177,12 +177,12 @@ def test_what_cannot_be_asked_for_is_refused_with_its_path(asked: dict[str, Any]
 OTHERS: Mapping[str, Any] = MappingProxyType(
     {
         "tenant_id": "else", "query": "개", "filter": Filter(tags=("cat",)), "weights": Weights(text=0.1),
-        "fusion": Fusion.RECIPROCAL_RANK, "max_scenes_per_video": 9, "group_by": GroupBy.VIDEO, "include_weak": True,
+        "fusion": Fusion.RECIPROCAL_RANK, "max_scenes_per_video": 9, "group_by": GroupBy.VIDEO,
         "image_id": IMAGE,
     }
 )  # fmt: skip
 OF_A_PAGE: Mapping[str, Any] = MappingProxyType(
-    {"limit": 99, "progressive": False, "facets": (Facet.TAGS,), "image": np.ones(3, np.float32)}
+    {"limit": 99, "progressive": False, "facets": (Facet.TAGS,), "include_weak": True, "image": np.ones(3, np.float32)}
 )
 FILTERS: Mapping[str, Any] = MappingProxyType(
     {

@@ -28,6 +28,7 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
     (errors.HeimdexError, EXIT_UNAVAILABLE),
     (NotConfigured, EXIT_UNAVAILABLE),
     (OSError, EXIT_USAGE),
+    (UnicodeEncodeError, EXIT_USAGE),
 )
 
 _HINTS = {
@@ -54,11 +55,14 @@ def explain(error: Exception) -> str:
     if isinstance(error, errors.HeimdexError):
         hint = _HINTS.get(error.reason)
         return f"{error}; {hint}" if hint else str(error)
-    if isinstance(error, FileNotFoundError):
-        return f"no such file: {error.filename}"
-    if isinstance(error, OSError) and error.filename:
-        return f"{str(error.strerror).lower()}: {error.filename}"
-    return str(error)
+    if isinstance(error, UnicodeEncodeError):
+        return f"the output cannot be written in {error.encoding}; set PYTHONIOENCODING=utf-8"
+    return _explain_file(error) if isinstance(error, OSError) and error.filename else str(error)
+
+
+def _explain_file(error: OSError) -> str:
+    what = "no such file" if isinstance(error, FileNotFoundError) else str(error.strerror).lower()
+    return f"{what}: {error.filename}"
 
 
 def _plain(field: str) -> str:

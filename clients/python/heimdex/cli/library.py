@@ -10,24 +10,32 @@ import grpc
 import typer
 
 from heimdex.cli import output
+from heimdex.cli.failure import Usage
 from heimdex.client import Client, NotFound
 from heimdex.scene.v1.scene_pb2 import Scene
 from heimdex.scene.v1.scene_service_pb2 import SceneMedia
 from heimdex.video.v1 import video_pb2
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
-Home = Annotated[Path | None, typer.Option("--home", help="Folder of the stack.", envvar="HEIMDEX_HOME")]
+Home = Annotated[Path | None, typer.Option("--home", help="Folder of the stack; $HEIMDEX_HOME otherwise.")]
+
+
+def find_videos(client: Client, name: str) -> list[str]:
+    """Return the ids of the videos of that id or file name: those that are searchable first, of them the newest.
+    Raises NotFound.
+    """
+    if name.startswith("vid_"):
+        return [name]
+    wanted = unicodedata.normalize("NFC", name)
+    found = sorted((v for v in client.list_videos() if v.file_name == wanted), key=lambda v: not v.searchable_revision)
+    if not found:
+        raise NotFound(grpc.StatusCode.NOT_FOUND, f"no video called {name!r}", reason="NOT_FOUND")
+    return [video.video_id for video in found]
 
 
 def find_video(client: Client, name: str) -> str:
-    """Return the id of a video given by id or by file name (the newest of that name). Raises NotFound."""
-    if name.startswith("vid_"):
-        return name
-    wanted = unicodedata.normalize("NFC", name)
-    for video in client.list_videos():
-        if video.file_name == wanted:
-            return video.video_id
-    raise NotFound(grpc.StatusCode.NOT_FOUND, f"no video called {name!r}", reason="NOT_FOUND")
+    """Return the first of ``find_videos``."""
+    return find_videos(client, name)[0]
 
 
 def videos(*, json: Json = False, home: Home = None) -> None:
@@ -120,7 +128,9 @@ def delete(
 ) -> None:
     """Erase a video from every store."""
     with Client(home=home) as client:
-        video_id = find_video(client, video)
+        video_id, *others = find_videos(client, video)
+        if others:
+            raise Usage(f"several videos are called {video!r}, give an id: {', '.join((video_id, *others))}")
         state = client.delete_video(video_id).state
         if wait:
             try:

@@ -36,6 +36,8 @@ def root(
     """Pick a stack for every verb that follows."""
     if home is not None:
         os.environ["HEIMDEX_HOME"] = str(home)
+        for name in ("HEIMDEX_ENDPOINT", "HEIMDEX_TOKEN", "HEIMDEX_INSECURE"):  # of another stack
+            os.environ.pop(name, None)
 
 
 app.command("upload")(upload.upload)

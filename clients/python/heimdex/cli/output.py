@@ -19,7 +19,8 @@ from heimdex.scene.v1.scene_pb2 import Scene
 from heimdex.video.v1 import video_pb2
 
 _UNBOUNDED = 10_000
-console = Console(highlight=False, soft_wrap=False, emoji=False, width=None if sys.stdout.isatty() else _UNBOUNDED)
+IS_TERMINAL = sys.stdout is not None and sys.stdout.isatty()  # it is None where the caller has closed it
+console = Console(highlight=False, soft_wrap=False, emoji=False, width=None if IS_TERMINAL else _UNBOUNDED)
 """Fits lines into a terminal; pipes and files get them whole."""
 
 

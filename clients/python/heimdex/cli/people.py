@@ -11,6 +11,7 @@ import grpc
 import typer
 
 from heimdex.cli import output
+from heimdex.cli.failure import Usage
 from heimdex.cli.library import Home, Json
 from heimdex.client import Client, NotFound
 from heimdex.people.v1 import people_service_pb2 as people_pb2
@@ -81,9 +82,9 @@ def add(
 def remove(name: Annotated[str, typer.Argument(help="Id or name.")], *, home: Home = None) -> None:
     """Erase somebody: photos, vectors and matches."""
     with Client(home=home) as client:
-        for person_id in find_people(client, name):
-            client.delete_person(person_id)
-            output.console.print(f"{person_id} erased")
+        person_id = find_person(client, name)
+        client.delete_person(person_id)
+    output.console.print(f"{person_id} erased")
 
 
 def find_people(client: Client, name: str) -> list[str]:
@@ -94,6 +95,14 @@ def find_people(client: Client, name: str) -> list[str]:
     if not found:
         raise NotFound(grpc.StatusCode.NOT_FOUND, f"nobody called {name!r}", reason="NOT_FOUND")
     return found
+
+
+def find_person(client: Client, name: str) -> str:
+    """Return the id of the only one of that id, name or alias. Raises NotFound; Usage when there are several."""
+    person_id, *others = find_people(client, name)
+    if others:
+        raise Usage(f"several people are called {name!r}, give an id: {', '.join((person_id, *others))}")
+    return person_id
 
 
 def _folded(name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -17,7 +16,7 @@ from rich.text import Text
 
 from heimdex.cli import output
 from heimdex.cli.library import Home, Json, find_video
-from heimdex.cli.people import find_people
+from heimdex.cli.people import find_people, find_person
 from heimdex.client import Client
 from heimdex.search.v1 import search_service_pb2 as pb
 
@@ -68,7 +67,7 @@ def search(
     offset_to_s: Annotated[
         float | None, typer.Option("--to", min=0, help="Only scenes that begin before this second.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=0, max=200, help="At most so many hits, up to 200.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="At most so many hits.")] = 20,
     page_token: Annotated[
         str, typer.Option(help="Go on where an answer to the same query ended: its next_page_token with --json.")
     ] = "",
@@ -91,7 +90,7 @@ def search(
     own_weights, counted = parsed_weights(weights), parsed_facets(facets)
     with Client(home=home) as client:
         video_ids = [find_video(client, name) for name in video or ()]
-        person_ids = [found for name in person or () for found in find_people(client, name)]
+        person_ids = [find_person(client, name) for name in person or ()]
         excluded_ids = [found for name in not_person or () for found in find_people(client, name)]
         frames = client.search(
             query,
@@ -108,7 +107,7 @@ def search(
             offset_from_s=offset_from_s,
             offset_to_s=offset_to_s,
             min_confidence=min_confidence,
-            final_only=json or not sys.stdout.isatty(),
+            final_only=json or not output.IS_TERMINAL,
             weights=own_weights,
             fusion=_FUSIONS[fusion],
             max_scenes_per_video=max_per_video,
@@ -117,7 +116,7 @@ def search(
             include_weak=weak,
         )
         done = pb.SearchScenesResponse()
-        if json or not sys.stdout.isatty():
+        if json or not output.IS_TERMINAL:
             for done in frames:  # noqa: B007  # the last frame is the answer
                 pass
         else:

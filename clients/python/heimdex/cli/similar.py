@@ -15,7 +15,7 @@ from heimdex.search.v1 import search_service_pb2 as pb
 def similar(
     scene_id: Annotated[str, typer.Argument()],
     *,
-    limit: Annotated[int, typer.Option(min=0, max=200, help="At most so many hits, up to 200.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="At most so many hits.")] = 20,
     weights: Weights = "",
     same_video: Annotated[bool, typer.Option("--same-video", help="Scenes of the same video too.")] = False,
     json: Json = False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import threading
 import unicodedata
@@ -40,6 +41,7 @@ T = TypeVar("T")
 Progress = Callable[[int, int], None]
 """Called with (bytes sent, bytes in all)."""
 
+_LONGEST_S = 1e9  # 31 years: gRPC counts nanoseconds in 64 bits
 _ATTEMPTS = 6
 _MAX_PAUSE_S = 10.0
 _PUTS_AT_ONCE = 3
@@ -111,7 +113,7 @@ class AsyncClient:
         else:
             credentials = grpc.ssl_channel_credentials(root_certificates)
             self._channel = grpc.aio.secure_channel(self._config.endpoint, credentials, options=_OPTIONS)
-        self._timeout_s = timeout_s
+        self._timeout_s = _bounded(timeout_s)
         self._closed = False
         self._uploads = UploadServiceStub(self._channel)
         self._videos = VideoServiceStub(self._channel)
@@ -283,7 +285,7 @@ class AsyncClient:
             facets=facets,
             include_weak=include_weak,
         )
-        return self._searched(request, None if image is None else Path(image), timeout_s)
+        return self._searched(request, None if image is None else Path(image), _bounded(timeout_s))
 
     async def _searched(
         self, request: search_pb2.SearchScenesRequest, image: Path | None, timeout_s: float
@@ -739,6 +741,13 @@ async def _described(
         file_name=unicodedata.normalize("NFC", name),
         part_sha256=parts,
     )
+
+
+def _bounded(timeout_s: float) -> float:
+    """Return a timeout that gRPC can count; infinity is the longest. ValueError for what is no number."""
+    if math.isnan(timeout_s):
+        raise ValueError("timeout_s is not a number")
+    return min(timeout_s, _LONGEST_S)
 
 
 def _pause_s(error: errors.HeimdexError, attempt: int) -> float:

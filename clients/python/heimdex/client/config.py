@@ -1,4 +1,4 @@
-"""Configuration: flags > environment > what ``heimdex up`` wrote into its home -> where to call, and as whom."""
+"""Configuration: arguments > environment > what ``heimdex up`` wrote into its home -> where to call, and as whom."""
 
 from __future__ import annotations
 
@@ -42,20 +42,25 @@ def load(
 ) -> Config:
     """Return the configuration. Raises NotConfigured when there is none, or none that can be read.
 
-    Environment: ``HEIMDEX_ENDPOINT``, ``HEIMDEX_TOKEN``, ``HEIMDEX_INSECURE`` (``1``: no TLS), ``HEIMDEX_HOME``.
+    The token of a home is for the endpoint of that home, and is sent to no other.
+
+    Environment: ``HEIMDEX_ENDPOINT``, ``HEIMDEX_TOKEN``, ``HEIMDEX_INSECURE`` (``1``: no TLS), ``HEIMDEX_HOME``;
+    where a home is given, nothing of it counts.
     """
     path = Path(home or default_home()) / "client.json"
-    chosen = endpoint or os.environ.get("HEIMDEX_ENDPOINT")
-    given = token or os.environ.get("HEIMDEX_TOKEN")
+    environment = os.environ if home is None else {}
+    chosen = endpoint or environment.get("HEIMDEX_ENDPOINT")
+    given = token or environment.get("HEIMDEX_TOKEN")
     stored = {} if chosen and given else _stored(path)
     where = chosen or str(stored.get("endpoint") or "")
-    who = given or str(stored.get("token") or "")
+    own = where == stored.get("endpoint")
+    who = given or (str(stored.get("token") or "") if own else "")
     if not (who.isascii() and (who.isprintable() or not who)):
         raise NotConfigured("the token has characters that no token has; make one with `heimdex token`")
     if not where:
         message = f"no stack at {path.parent}: start one with `heimdex up`, or set HEIMDEX_ENDPOINT and HEIMDEX_TOKEN"
         raise NotConfigured(message)
-    insecure = os.environ.get("HEIMDEX_INSECURE") == "1" if chosen else bool(stored.get("insecure"))
+    insecure = environment.get("HEIMDEX_INSECURE") == "1" if chosen else bool(stored.get("insecure"))
     return Config(where, who, insecure or where.startswith(("127.0.0.1:", "localhost:")))
 
 

@@ -464,8 +464,8 @@ class SearchScenesRequest(_message.Message):
     page_size: _builtins.int
     """At most so many hits, range [0, 200]; 0 is 20."""
     page_token: _builtins.str
-    """From `next_page_token` of an earlier DONE of the same query and filter, whatever its `page_size`;
-    empty for the first page. Later pages come as one DONE, from the list that the first one froze:
+    """From `next_page_token` of an earlier DONE of the same request: only `page_size`, `delivery`, `include_urls`,
+    `facets` and `include_weak` may differ. Empty for the first page. Later pages come as one DONE, from the list that the first one froze:
     what may not be shown any more is left out.
     """
     delivery: Global___Delivery.ValueType
