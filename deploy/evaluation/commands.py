@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import signal
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
 
 _EXIT_USAGE: Final = 2
 _EXIT_UNAVAILABLE: Final = 5
+_EXIT_INTERRUPTED: Final = 128 + signal.SIGINT  # as shells have it
+_EXIT_TERMINATED: Final = 128 + signal.SIGTERM
 _THREADS: Final = 2
+
+T = TypeVar("T")
 
 
 def register(app: typer.Typer) -> None:
@@ -66,28 +71,42 @@ def evaluate(  # noqa: PLR0917 -- typer makes each parameter an option
 
 
 def _evaluated(folder: Path, home: Path | None, profile: str | None) -> dict[str, Any]:
-    import asyncio
-
     from deploy.evaluation.run import run
     from indexer.evaluation.folder import read
     from indexer.evaluation.report import report
 
     collection, place = read(folder), _place(home, profile)
-    judged = asyncio.run(run(collection, place, lambda line: typer.echo(line, err=True)))
+    judged = _finished(run(collection, place, lambda line: typer.echo(line, err=True)))
     return report(_about(collection, place), judged)
 
 
 def _fitted(folder: Path, home: Path | None, profile: str | None) -> dict[str, Any]:
     """Return the scales under the names of a ranking file, each with what it makes of the folder."""
-    import asyncio
     from dataclasses import asdict
 
     from deploy.evaluation.run import fit
     from indexer.evaluation.folder import read
 
     collection, place = read(folder), _place(home, profile)
-    found = asyncio.run(fit(collection, place, lambda line: typer.echo(line, err=True)))
+    found = _finished(fit(collection, place, lambda line: typer.echo(line, err=True)))
     return {**_about(collection, place), **asdict(found)}
+
+
+def _finished(work: Coroutine[Any, Any, T]) -> T:
+    """Return what ``work`` makes. Stopped, by whichever signal, it removes what it has written."""
+    import asyncio
+
+    async def until_told() -> T:
+        task = asyncio.ensure_future(work)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await task
+
+    try:
+        return asyncio.run(until_told())
+    except asyncio.CancelledError:
+        raise typer.Exit(_EXIT_TERMINATED) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(_EXIT_INTERRUPTED) from None
 
 
 def _place(home: Path | None, profile: str | None) -> Place:
@@ -169,10 +188,15 @@ def _print_changes(before: Path, after: Path, *, as_json: bool) -> None:
     from indexer.evaluation.report import compare
 
     try:
-        changes = compare(*(json.loads(path.read_text(encoding="utf-8")) for path in (before, after)))
+        runs = [json.loads(path.read_text(encoding="utf-8")) for path in (before, after)]
+        changes = compare(*runs)
     except (OSError, ValueError) as error:
         typer.echo(f"heimdex: {before} and {after} cannot be compared: {error}", err=True)
         raise typer.Exit(_EXIT_USAGE) from error
+    collections = [(run.get("collection"), run.get("scenes")) for run in runs]
+    if collections[0] != collections[1]:
+        said = " and ".join(f"{name} of {scenes} scenes" for name, scenes in collections)
+        typer.echo(f"these are of two collections, {said}: queries of one id may be different", err=True)
     if as_json:
         emit_json({"changes": [asdict(change) for change in changes]})
         return

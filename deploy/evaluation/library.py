@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from adapters.models.settings import ModelSettings
 from adapters.models.vision import label_bridge
 from adapters.models.vision.labels import labels
 from contracts import ids
-from contracts.errors import FieldViolation, InvalidRequest
 from contracts.ports import Float32, Tag, TextRow, VectorRow
 from indexer.evaluation.folder import Collection, Scene
 
@@ -24,9 +23,7 @@ TENANT = "evaluation"
 _REVISION = 1
 _SCENES_OF_A_VIDEO = 50  # where the collection names no videos
 _SCENE_MS = 10_000
-_TEXTS_AT_ONCE = 256
-
-Known = TypeVar("Known")
+_TEXTS_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +48,11 @@ class Library:
         return {self.scene_ids[row.row_id]: row.vector for row in vectors}
 
 
-def library(collection: Collection, profile: str, settings: ModelSettings) -> Library:
-    """Return the rows of a collection; scenes in which nothing is said or seen have no vector of it.
+async def library(collection: Collection, profile: str, settings: ModelSettings) -> Library:
+    """Return the rows of a collection; scenes in which nothing is said or seen have no vector of it, and labels and
+    emotions that no model knows say nothing.
 
-    Raises:
-        InvalidRequest: a scene has a label or an emotion that no model knows (permanent).
-        ModelUnavailable: weights are missing (transient).
+    Raises ModelUnavailable (transient) when weights are missing. When cancelled, it ends with the texts it is at.
     """
     text_encoder = profiles.text_encoder(profile, settings)
     vision_encoder = profiles.vision_encoder(profile, settings)
@@ -85,7 +81,7 @@ def library(collection: Collection, profile: str, settings: ModelSettings) -> Li
     shown = [(row, seen[scene.id][0]) for row, scene in zip(rows, collection.scenes, strict=True) if scene.id in seen]
     texts = [row.transcript for row in said]
     parts = [
-        text_encoder.encode_passages(texts[start : start + _TEXTS_AT_ONCE])
+        await asyncio.to_thread(text_encoder.encode_passages, texts[start : start + _TEXTS_AT_ONCE])
         for start in range(0, len(texts), _TEXTS_AT_ONCE)
     ]
     return Library(
@@ -101,30 +97,24 @@ def library(collection: Collection, profile: str, settings: ModelSettings) -> Li
 
 def _seen(scenes: Sequence[Scene], profile: str, settings: ModelSettings) -> dict[str, tuple[Float32, tuple[Tag, ...]]]:
     """Return vector and tags of each scene that names what is seen; only the small profile has these labels."""
-    labelled = [scene for scene in scenes if scene.labels]
+    places = {label.id: place for place, label in enumerate(labels())}
+    labelled = [scene for scene in scenes if scene.labels.keys() & places.keys()]
     if profile != "small" or not labelled:
         return {}
     of_labels: Float32 = np.load(settings.models_dir / label_bridge.vectors_file())
     centred = of_labels - of_labels.mean(axis=0)
-    places = {label.id: place for place, label in enumerate(labels())}
     found = {}
     for scene in labelled:
         probabilities = np.zeros(len(places), np.float32)
-        for label, probability in scene.labels.items():
-            probabilities[_known(places, label, scene)] = probability
+        for label in scene.labels.keys() & places.keys():
+            probabilities[places[label]] = scene.labels[label]
         found[scene.id] = label_bridge.image_vector(probabilities, centred), label_bridge.tags(probabilities)
     return found
 
 
 def _tags(scene: Scene, seen: Mapping[str, tuple[Float32, tuple[Tag, ...]]]) -> list[Tag]:
-    of_faces = [Tag(emotion, _known(NAMES, emotion, scene), 1.0) for emotion in scene.affect]
+    of_faces = [Tag(emotion, NAMES[emotion], 1.0) for emotion in scene.affect if emotion in NAMES]
     return [*(seen[scene.id][1] if scene.id in seen else ()), *of_faces]
-
-
-def _known(names: Mapping[str, Known], name: str, scene: Scene) -> Known:
-    if name not in names:
-        raise InvalidRequest(FieldViolation(f"scene {scene.id}", f"{name} is nothing that the models know"))
-    return names[name]
 
 
 def _vector_row(row: TextRow, vector: Float32) -> VectorRow:

@@ -7,7 +7,7 @@ The collection gets an index and collections of its own, which are removed at th
 from __future__ import annotations
 
 import asyncio
-import itertools
+import re
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -31,7 +31,7 @@ from indexer.evaluation.report import Judged
 from indexer.schema.schema import generation
 from indexer.search.channels import Channels, question_of
 from indexer.search.fuse import Answer, Condition, candidates
-from indexer.search.parse import Parsed, parse
+from indexer.search.parse import MAX_QUERY_CHARS, Parsed, parse, plain
 from indexer.search.ranking import FIRST, load
 from indexer.search.types import Budgets, Channel, MatchQuality, SearchRequest
 from indexer.search.waves import at_once
@@ -39,6 +39,11 @@ from indexer.search.waves import at_once
 _ROWS_AT_ONCE = 500
 _TEXTS_AT_ONCE = 256
 _QUERIES_AT_ONCE = 8
+
+_NAMED = 10  # of queries that find nothing
+
+_SIGNS = re.compile(r'["“”@]|(?<!\S)[-−–](?=\S)|[\x00-\x1f\x7f-\x9f]')
+"""Signs of the product's grammar, and characters that it refuses."""
 
 Taken = TypeVar("Taken")
 
@@ -142,7 +147,7 @@ async def run(collection: Collection, place: Place, say: Callable[[str], None]) 
         found = {name: [made.scene_ids[row] for row in rows] for name, rows in rows_of.items()}
         grades = {} if query.category == NOTHING else collection.judgements[query.id]
         figures = {name: measures(found[name], grades) for name in NAMES} if grades else {}
-        return Judged(query.id, query.category, figures, quality is MatchQuality.NONE)
+        return Judged(query.id, query.category, figures, quality is MatchQuality.NONE, refused=not answers)
 
     return await _each(collection, made, place, say, judged)
 
@@ -165,10 +170,12 @@ async def fit(collection: Collection, place: Place, say: Callable[[str], None]) 
 
 
 async def _read(collection: Collection, place: Place, say: Callable[[str], None]) -> Library:
+    if collection.strays:
+        say(f"{collection.strays} judgements are of queries or scenes that are not there; such scenes are never found")
     say(
         f"{len(collection.scenes)} scenes, {len(collection.queries)} queries; reading them with profile {place.profile}"
     )
-    return await asyncio.to_thread(library, collection, place.profile, place.models)
+    return await library(collection, place.profile, place.models)
 
 
 async def _each(
@@ -181,7 +188,9 @@ async def _each(
     """Ask every query; return what ``take`` makes of what the channels say to it."""
     names = [(name, name) for name in sorted({name for there in made.people.values() for name in there})]
     parsed = {query.id: _parsed(query, names) for query in collection.queries}
-    encoder = await asyncio.to_thread(_encoded, [p.meaning for p in parsed.values() if p and p.meaning], place)
+    if refused := [query for query, taken_apart in parsed.items() if taken_apart is None]:
+        say(f"{len(refused)} queries have nothing to look for, and find nothing: {', '.join(refused[:_NAMED])}")
+    encoder = await _encoded([p.meaning for p in parsed.values() if p and p.meaning], place)
     async with _stores(made, place, say) as (generation_, text, text_vectors, vision_vectors):
         channels = Channels(
             catalog=_Appearances(made),
@@ -202,22 +211,26 @@ async def _each(
 
 
 def _parsed(query: Query, names: Sequence[tuple[str, str]]) -> Parsed | None:
-    """Return the query taken apart; None when the product refuses it, which finds nothing."""
+    """Return the query taken apart; None when the product refuses it, which finds nothing.
+
+    A question of a collection was not typed for our grammar: its signs are text.
+    """
     try:
-        return parse(query.text, names)
+        return parse(_SIGNS.sub(" ", plain(query.text))[:MAX_QUERY_CHARS], names)
     except InvalidRequest:
         return None
 
 
-def _encoded(texts: Sequence[str], place: Place) -> _Encoded:
+async def _encoded(texts: Sequence[str], place: Place) -> _Encoded:
     text_encoder = profiles.text_encoder(place.profile, place.models)
     vision_encoder = profiles.vision_encoder(place.profile, place.models)
     vectors: dict[str, QueryVectors] = {}
     each = list(dict.fromkeys(texts))
     for start in range(0, len(each), _TEXTS_AT_ONCE):
         some = each[start : start + _TEXTS_AT_ONCE]
-        pairs = zip(text_encoder.encode_queries(some), vision_encoder.encode_queries(some), strict=True)
-        vectors.update(zip(some, itertools.starmap(QueryVectors, pairs), strict=True))
+        said = await asyncio.to_thread(text_encoder.encode_queries, some)
+        seen = await asyncio.to_thread(vision_encoder.encode_queries, some)
+        vectors.update(zip(some, map(QueryVectors, said, seen), strict=True))
     return _Encoded(vectors)
 
 

@@ -75,7 +75,7 @@ def fit_likeness(
     for grades in collection.judgements.values():
         answers = frozenset(places[scene] for scene in grades if scene in places)
         judged.append(answers)
-        if any(alone(scenes[scene]) for scene in grades):
+        if any(alone(scenes[scene]) for scene in grades if scene in scenes):
             about.append(answers)
     unlike_pairs, unlike, like = [], [], []
     for place in sorted(frozenset[int]().union(*about)):

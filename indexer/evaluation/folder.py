@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from contracts.errors import FieldViolation, InvalidRequest
 
@@ -56,13 +56,15 @@ class Collection:
 
     Attributes:
         queries: that have judgements, or are of the category ``nothing``; BEIR keeps those of other splits beside.
-        judgements: query id -> scene id -> grade, >= 1.
+        judgements: query id -> scene id -> grade, >= 1. A scene that is not there is one that is never found.
+        strays: how many judgements are of a query or a scene that is not there, as in samples of a larger collection.
     """
 
     name: str
     scenes: tuple[Scene, ...]
     queries: tuple[Query, ...]
     judgements: Mapping[str, Mapping[str, int]]
+    strays: int = 0
 
 
 def read(folder: Path) -> Collection:
@@ -75,22 +77,21 @@ def read(folder: Path) -> Collection:
     scenes = _by_id(corpus, _scene)
     queries = _by_id(asked, _query)
     judgements: dict[str, dict[str, int]] = {}
-    for where, query, scene, grade in _judgements(judged):
-        if query not in queries:
-            raise _bad(where, f"judges a query that is not in {asked.name}: {query}")
-        if scene not in scenes:
-            raise _bad(where, f"judges a scene that is not in {corpus.name}: {scene}")
-        if grade > 0:
-            judgements.setdefault(query, {})[scene] = grade
+    strays = 0
+    for query, scene, grade in _judgements(judged):
+        if grade <= 0:
+            continue
+        strays += query not in queries or scene not in scenes
+        judgements.setdefault(query, {})[scene] = grade
     wanted = tuple(query for query in queries.values() if query.id in judgements or query.category == NOTHING)
     if not wanted:
         raise _bad(str(folder), "has no query with a judgement")
-    return Collection(folder.resolve().name, tuple(scenes.values()), wanted, judgements)
+    return Collection(folder.resolve().name, tuple(scenes.values()), wanted, judgements, strays)
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """An object of a file; ``where`` is its ``file:line``. What has another type than asked for is refused."""
+    """An object of a file; ``where`` is its ``file:line``."""
 
     where: str
     content: Mapping[str, Any]
@@ -101,33 +102,41 @@ class _Row:
         return str(value) if type(value) is int else self._text("_id", value)
 
     def text(self, name: str) -> str:
-        """Return a text, NFC; empty when it is not there."""
+        """Return a text, NFC; empty when it is not there. What is something else is refused."""
         value = self.content.get(name)
         return "" if value is None else unicodedata.normalize("NFC", self._text(name, value))
 
-    def texts(self, name: str) -> tuple[str, ...]:
-        """Return a list of texts; empty when it is not there."""
-        values = self.content.get(name) or []
-        if not isinstance(values, list):
-            raise _bad(self.where, f"{name} is no list")
-        return tuple(self._text(name, value) for value in values)
-
-    def shares(self, name: str) -> Mapping[str, float]:
-        """Return an object of numbers, (0, 1]; empty when it is not there."""
-        values = self.content.get(name) or {}
-        if not isinstance(values, dict) or not all(_is_share(value) for value in values.values()):
-            raise _bad(self.where, f"{name} is no object of numbers above 0, at most 1")
-        return values
-
-    def beyond(self) -> _Row:
-        """Return what ``metadata`` has; some write other things than an object there, which say nothing to us."""
+    def beyond(self) -> _Beyond:
+        """Return what ``metadata`` has."""
         known = self.content.get("metadata")
-        return _Row(self.where, known if isinstance(known, dict) else {})
+        return _Beyond(known if isinstance(known, dict) else {})
 
     def _text(self, name: str, value: object) -> str:
-        if not isinstance(value, str) or any("\ud800" <= char <= "\udfff" for char in value):
+        if not _is_text(value):
             raise _bad(self.where, f"{name} is no text")
         return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Beyond:
+    """What a row says beyond BEIR. Others write other things under the same names: what has another form is theirs."""
+
+    content: Mapping[str, Any]
+
+    def text(self, name: str) -> str:
+        """Return a text, NFC, or none."""
+        value = self.content.get(name)
+        return unicodedata.normalize("NFC", value) if _is_text(value) else ""
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return a list of texts, or none."""
+        values = self.content.get(name)
+        return tuple(values) if isinstance(values, list) and all(map(_is_text, values)) else ()
+
+    def shares(self, name: str) -> Mapping[str, float]:
+        """Return an object of numbers, (0, 1], or none."""
+        values = self.content.get(name)
+        return values if isinstance(values, dict) and all(map(_is_share, values.values())) else {}
 
 
 Read = TypeVar("Read", Scene, Query)
@@ -165,8 +174,8 @@ def _query(row: _Row) -> Query:
     return Query(row.id(), row.text("text"), row.beyond().text("category"))
 
 
-def _judgements(path: Path) -> Iterator[tuple[str, str, str, int]]:
-    """Yield where, query, scene and grade; the first line is a header, unless it has a grade like the others."""
+def _judgements(path: Path) -> Iterator[tuple[str, str, int]]:
+    """Yield query, scene and grade; the first line is a header, unless it has a grade like the others."""
     for number, (where, line) in enumerate(_lines(path)):
         fields = line.rstrip("\r\n").split("\t")
         try:
@@ -178,7 +187,7 @@ def _judgements(path: Path) -> Iterator[tuple[str, str, str, int]]:
             raise _bad(where, "is no query-id, corpus-id and score, with tabs between") from error
         if not grade.is_integer():
             raise _bad(where, f"has a score that is no whole number: {score}")
-        yield where, query, scene, int(grade)
+        yield query, scene, int(grade)
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
@@ -190,6 +199,10 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             yield f"{path}:{number}", line
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)
 
 
 def _is_share(value: object) -> bool:

@@ -20,12 +20,14 @@ class Judged:
     Attributes:
         channels: name of a list -> measure -> figure; empty when no scene answers the query.
         none: whether the product says that nothing matches.
+        refused: whether it finds nothing in the query to look for.
     """
 
     query_id: str
     category: str
     channels: Mapping[str, Mapping[str, float]]
     none: bool
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +70,12 @@ def report(about: Mapping[str, Any], judged: Sequence[Judged]) -> dict[str, Any]
             "answerable": len(answerable),
             "lost_rate": _share(answerable),
         },
+        "refused": sum(one.refused for one in judged),
         "queries": {
             one.query_id: {
                 "category": one.category,
                 "none": one.none,
+                **({"refused": True} if one.refused else {}),
                 **({MAIN: {name: round(one.channels[name][MAIN], 4) for name in NAMES}} if one.channels else {}),
             }
             for one in judged

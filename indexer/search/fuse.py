@@ -128,7 +128,7 @@ def fuse(
 
     Args:
         answers: of the channels that answered; must hold ``condition.needs()``.
-        unsure: also rows with a confidence of 0.
+        unsure: also rows without evidence or confidence; of those with a score of 0 the nearest in meaning first.
     """
     videos = {row: video for answer in answers.values() for row, video in answer.videos.items()}
     rows = [row for _, row in sorted((videos.get(row, ""), row) for row in candidates(answers, condition))]
@@ -153,8 +153,9 @@ def fuse(
     sure = _sure(ranking, raw, covered, condition)
     # Without evidence some list held a row for want of anything better.
     found_by = np.logical_or.reduce([column > 0 for column in similar.values()])
-    hits = np.flatnonzero(found_by & ((sure > 0) | unsure) & (sure >= condition.min_confidence))
-    order = hits[np.argsort(-scores[hits], kind="stable")].tolist()
+    hits = np.flatnonzero((found_by & (sure > 0) | unsure) & (sure >= condition.min_confidence))
+    near = np.where(scores > 0, 0.0, raw.get(Channel.DENSE, np.zeros(len(rows)))) if unsure else np.zeros(len(rows))
+    order = hits[np.lexsort((-near[hits], -scores[hits]))].tolist()
     listed = _listed(order, rows, videos, listing)
     best = np.array(listed[:limit], np.intp)
     channels = tuple(answers)

@@ -12,7 +12,6 @@ import pytest
 from adapters.models.assets import assemble
 from adapters.models.settings import ModelSettings
 from adapters.text.opensearch import OpenSearchText
-from contracts.errors import InvalidRequest
 from deploy.evaluation.library import library
 from deploy.evaluation.run import Place, fit, run
 from deploy.local.provision import cache_folder
@@ -75,23 +74,51 @@ def test_the_rankings_scales_are_what_the_scenes_say(place: Place) -> None:
 
 
 @pytest.mark.parametrize("known_of_it", [{"labels": {"tabby_cat": 0.5, "unicorn": 0.4}}, {"affect": ("unicorn",)}])
-def test_what_no_model_knows_is_named_with_its_scene(place: Place, known_of_it: dict[str, Any]) -> None:
-    collection = Collection("own", (Scene("d1", "말", **known_of_it),), (), {})
-    with pytest.raises(InvalidRequest, match="scene d1: unicorn"):
-        library(collection, place.profile, place.models)
+def test_what_no_model_knows_says_nothing(place: Place, known_of_it: dict[str, Any]) -> None:
+    scenes = (Scene("d1", "말", **known_of_it), Scene("d2", "말", labels={"unicorn": 0.4}, affect=("unicorn",)))
+    made = asyncio.run(library(Collection("own", scenes, (), {}), place.profile, place.models))
+    assert not any("unicorn" in row.tags for row in made.text)
+    assert not made.text[1].tags
+    assert {row.row_id for row in made.vision_vectors} <= {made.text[0].row_id}
 
 
 def test_a_plain_beir_folder_is_read_and_nothing_of_it_stays(place: Place) -> None:
     scenes = tuple(
         Scene(f"d{n}", text) for n, text in enumerate(["우주선이 달에 내렸다.", "김치찌개를 끓인다.", "비가 온다.", ""])
     )
-    queries = (Query("q1", "김치찌개", ""), Query("q2", "달에 착륙한 우주선", ""), Query("q3", "\x00", ""))
-    judgements = {"q1": {"d1": 1}, "q2": {"d0": 1}, "q3": {"d2": 1}}
-    judged = asyncio.run(run(Collection("plain", scenes, queries, judgements), place, lambda _: None))
-    assert [one.channels[FUSED]["ndcg@10"] for one in judged] == [1.0, 1.0, 0.0], (
-        "what the product refuses finds nothing"
+    queries = (
+        Query("q1", "김치찌개", ""),
+        Query("q2", "달에 착륙한 우주선", ""),
+        Query("q3", "\x00 ?", ""),
+        Query("q4", '"김치 만두"와 @찌개를 -끓이는 법', ""),  # signs of our grammar, which nobody meant
+        Query("q5", f"김치찌개 {'를 ' * 600}", ""),
     )
+    judgements = {"q1": {"d1": 1}, "q2": {"d0": 1}, "q3": {"d2": 1}, "q4": {"d1": 1}, "q5": {"d1": 1}}
+    said: list[str] = []
+    judged = asyncio.run(run(Collection("plain", scenes, queries, judgements, strays=2), place, said.append))
+    assert [one.channels[FUSED]["ndcg@10"] for one in judged] == [1.0, 1.0, 0.0, 1.0, 1.0]
+    assert [one.refused for one in judged] == [False, False, True, False, False]
     assert judged[2].none
+    assert any(line.startswith("2 judgements") for line in said)
+    assert any(line.startswith("1 queries") and line.endswith(": q3") for line in said)
+    assert not asyncio.run(_indices(place))
+
+
+def test_nothing_stays_of_a_run_that_is_stopped(place: Place) -> None:
+    collection = Collection("plain", (Scene("d1", "김치찌개"),), (Query("q1", "김치", ""),), {"q1": {"d1": 1}})
+
+    async def stopped() -> None:
+        running = asyncio.current_task()
+        assert running is not None
+
+        def stop(line: str) -> None:
+            if line == "asking":
+                running.cancel()
+
+        await run(collection, place, stop)
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(stopped())
     assert not asyncio.run(_indices(place))
 
 

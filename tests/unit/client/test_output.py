@@ -83,6 +83,8 @@ def answer() -> pb.SearchScenesResponse:
         match_quality=pb.MATCH_QUALITY_SUPPORTED,
         contributions=[pb.Contribution(channel=pb.CHANNEL_VISION, similarity=1.0, weight=0.5, points=0.5)],
         transcript=[pb.TextRun(text="고양이", highlighted=True), pb.TextRun(text="가 잔다")],
+        matched_tags=scene.tags,
+        matched_people=scene.people,
     )
     missing = pb.DegradedChannel(channel=pb.CHANNEL_LEXICAL, cause=pb.DEGRADED_CAUSE_LATE)
     summary = pb.SearchSummary(total_hits=7, match_quality=pb.MATCH_QUALITY_SUPPORTED, degraded=[missing])
@@ -105,6 +107,7 @@ def test_search_json_is_hits_and_then_a_summary(capsys: pytest.CaptureFixture[st
     assert (hit["match_quality"], hit["contributions"]) == ("SUPPORTED", {"vision": 0.5})
     assert (hit["transcript"], hit["people"], hit["tags"]) == ("고양이가 잔다", ["민지"], ["고양이", "cat"])
     assert hit["tag_ids"] == ["cat"]
+    assert (hit["matched_tag_ids"], hit["matched_people"], hit["marked"]) == (["cat"], ["민지"], ["고양이"])
     assert (summary["type"], summary["total_hits"], summary["match_quality"]) == ("summary", 7, "SUPPORTED")
     assert summary["degraded"] == [{"channel": "lexical", "cause": "late"}]
 

@@ -172,7 +172,10 @@ def test_a_row_without_evidence_or_of_which_nothing_is_sure_is_no_hit() -> None:
     found = answers(Answer(Channel.DENSE, {"near": 0.5, "unsure": 0.15, "nothing": -0.1}))
     assert [hit.row_id for hit in fuse(SMALL, found, ANY)] == ["near"]
     _, weak = fusion.fuse(SMALL, found, ANY, 100, unsure=True)
-    assert [hit.row_id for hit in weak] == ["near", "unsure"]
+    assert [hit.row_id for hit in weak] == ["near", "unsure", "nothing"]
+    far = answers(Answer(Channel.DENSE, {"b": -0.2, "a": -0.3, "c": -0.1}))
+    _, weak = fusion.fuse(SMALL, far, ANY, 100, unsure=True)
+    assert [hit.row_id for hit in weak] == ["c", "b", "a"], "the nearest first, though none has evidence"
     stray = answers(Answer(Channel.LEXICAL, {"stray": 2.0}, coverage={"stray": 0.2}))
     assert fuse(SMALL, stray, ANY) == ()
 

@@ -259,9 +259,12 @@ def _hit_json(kind: str, hit: pb.SceneHit) -> Mapping[str, object]:
         "match_quality": pb.MatchQuality.Name(hit.match_quality).removeprefix("MATCH_QUALITY_"),
         "contributions": {channel(c.channel): round(c.points, 6) for c in hit.contributions},
         "transcript": "".join(run.text for run in hit.transcript),
+        "marked": [run.text for run in hit.transcript if run.highlighted],
         "people": [p.display_name for p in scene.people],
+        "matched_people": [p.display_name for p in hit.matched_people],
         "tags": output.tag_names(scene),
         "tag_ids": [tag.tag for tag in scene.tags],
+        "matched_tag_ids": [tag.tag for tag in hit.matched_tags],
         "keyframe": scene.keyframe.object_key,
     }
 
