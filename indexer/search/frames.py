@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -71,19 +71,25 @@ def told_in(shown: Shown) -> tuple[Told, ...]:
 
 def texts_of(scenes: Sequence[Told]) -> list[str]:
     """Return all that may be marked: the transcript of each scene, then the names of their tags, each once."""
-    return [*(joined(scene.lines) for scene in scenes), *_names(scenes)]
+    names = dict.fromkeys(name for scene in scenes for names in scene.tags for name in names)
+    return [*(joined(scene.lines) for scene in scenes), *names]
 
 
 def hits_of(
-    shown: Shown, scenes: Sequence[Told], marks: Sequence[Sequence[tuple[int, int]]] = (), first_rank: int = 1
+    shown: Shown,
+    scenes: Sequence[Told],
+    texts: Sequence[str] = (),
+    marks: Sequence[Sequence[tuple[int, int]]] = (),
+    first_rank: int = 1,
 ) -> tuple[Hit, ...]:
     """Return the hits.
 
     Args:
         scenes: ``told_in(shown)``.
-        marks: of each of ``texts_of(scenes)``, the ranges that the query matches; none for no marking.
+        texts: ``texts_of(scenes)``, where something is marked.
+        marks: of each text the ranges that the query matches; none for no marking.
     """
-    named = {name for name, ranges in zip(_names(scenes), marks[len(scenes) :], strict=False) if ranges}
+    named = {name for name, ranges in zip(texts[len(scenes) :], marks[len(scenes) :], strict=False) if ranges}
     return tuple(
         Hit(
             first_rank + place,
@@ -94,7 +100,3 @@ def hits_of(
         )
         for place, (row, scene) in enumerate(shown.scenes)
     )
-
-
-def _names(scenes: Sequence[Told]) -> Iterable[str]:
-    return dict.fromkeys(name for scene in scenes for names in scene.tags for name in names)

@@ -365,8 +365,9 @@ class Searcher:
     async def _marked(self, marking: str, shown: Shown, schedule: _Schedule, first_rank: int = 1) -> tuple[Hit, ...]:
         seconds = schedule.done_s - self._clock.monotonic_s()
         scenes = told_in(shown)
-        marks = await self._marks(marking, texts_of(scenes), seconds)
-        return hits_of(shown, scenes, marks, first_rank)
+        texts = texts_of(scenes)
+        marks = await self._marks(marking, texts, seconds)
+        return hits_of(shown, scenes, texts, marks, first_rank)
 
     async def _marks(self, marking: str, texts: Sequence[str], seconds: float) -> Sequence[Sequence[tuple[int, int]]]:
         """Return what to mark in each text; none when the text index fails or is late.
