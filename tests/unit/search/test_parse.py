@@ -99,6 +99,12 @@ def test_a_name_is_known_with_whatever_follows_it(query: str, rest: str) -> None
         assert (people(parsed), parsed.meaning) == ([("per_m",)], rest)
 
 
+@pytest.mark.parametrize("row", ["이나", "이", "에", "에서", "에게", "로", "이라고", "나이"])
+def test_rows_of_particles_take_no_time(row: str) -> None:
+    query = f"민지가{row * (900 // len(row))}랄"
+    assert parse(query, (("per_m", "민지"),)).mentions == ()
+
+
 def test_somebody_is_called_by_the_display_name_whichever_name_was_typed() -> None:
     names = (("per_b", "민지"), ("per_b", "조"), ("per_b", "조 바이든"), ("per_j", "조"))
     assert dict(parse("@조 커피", names).mentions[0].people) == {"per_b": "민지", "per_j": "조"}
