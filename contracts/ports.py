@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -226,6 +226,10 @@ class VectorRow:
     view: int = 0
 
 
+Views = Mapping[int, Float32]
+"""Vectors of a scene, float32 (dim,), by ``VectorRow.view``."""
+
+
 class Scored(NamedTuple):
     """A scene's row, the cosine of the best of its vectors, [-1, 1], its video, and which of its vectors that is."""
 
@@ -240,6 +244,17 @@ class Nearness(NamedTuple):
 
     cosine: float
     view: int = 0
+
+    @classmethod
+    def best(cls, cosines: Mapping[int, float]) -> Self:
+        """Return the best of a scene's cosines, which are by view; of equals the first."""
+        view = max(sorted(cosines), key=cosines.__getitem__)
+        return cls(cosines[view], view)
+
+    @classmethod
+    def of(cls, views: Views, vector: Float32) -> Self:
+        """Return how near a scene is to ``vector`` (dim,), of length 1."""
+        return cls.best({view: float(own @ vector) for view, own in views.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,8 +310,8 @@ class VectorIndex(Protocol):
         """Return how near each known scene of ``row_ids`` is to ``vector`` (dim,)."""
         ...
 
-    async def vectors(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> Mapping[str, Float32]:
-        """Return the first vector of each known scene: float32 (dim,), L2-normalised."""
+    async def views(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> Mapping[str, Views]:
+        """Return the vectors of each known scene, L2-normalised."""
         ...
 
     async def delete(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> None:

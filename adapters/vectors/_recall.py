@@ -1,4 +1,4 @@
-"""Recall: vectors of scenes that were asked for -> their cosines again without asking Milvus, for a while.
+"""Recall: vectors of scenes that were asked for -> their cosines again without asking the store, for a while.
 
 Lexical hits want their cosine in every search, and one row costs Milvus Lite 0.07 ms: 100 of them as much as searching
 10,000. A row never changes, but it may be deleted, by others too: what was kept is forgotten after five minutes.
@@ -12,22 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from contracts.ports import Float32, Nearness
+from contracts.ports import Float32, Nearness, Views
 
 _KEPT_BYTES = 64 << 20
 _KEPT_S = 300.0
 
 Row = tuple[str, str]
 """Tenant and row id."""
-
-Views = Mapping[int, Float32]
-"""Vectors of a scene, each of length 1, by ``VectorRow.view``."""
-
-
-def nearest(views: Mapping[int, float]) -> Nearness:
-    """Return the best of a scene's cosines, by view; of equals the first."""
-    view = max(sorted(views), key=views.__getitem__)
-    return Nearness(views[view], view)
 
 
 class Recall:
@@ -53,11 +44,11 @@ class Recall:
             near = dict(zip(there, map(Nearness, cosines, views), strict=True))
         else:
             each = iter(cosines)
-            near = {row: nearest({view: next(each) for view in scene.views}) for row, scene in there.items()}
+            near = {row: Nearness.best({view: next(each) for view in scene.views}) for row, scene in there.items()}
         return near, [row for row in asked if row not in there]
 
     def keep(self, collection: str, tenant_id: str, scenes: Mapping[str, Views], now_s: float) -> None:
-        """Keep what was found out."""
+        """Keep what was found out: vectors of length 1."""
         for row_id, views in scenes.items():
             if collection not in self._kept:
                 self._kept[collection] = _Kept(len(next(iter(views.values()))))

@@ -9,7 +9,7 @@ import numpy as np
 
 from contracts.errors import DependencyUnavailable, PreconditionFailed
 from contracts.ids import view_id
-from contracts.ports import EVERYWHERE, Float32, Nearness, Scope, Scored, VectorRow
+from contracts.ports import EVERYWHERE, Float32, Nearness, Scope, Scored, VectorRow, Views
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +54,14 @@ class MemoryVectors:
         rows = [row for row in self._of(collection, tenant_id) if row.row_id in wanted]
         return {scored.row_id: Nearness(scored.score, scored.view) for scored in _nearest(vector, rows)}
 
-    async def vectors(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> Mapping[str, Float32]:
-        """Return the first vector of each known scene."""
+    async def views(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> Mapping[str, Views]:
+        """Return the vectors of each known scene, with length 1."""
         wanted = frozenset(row_ids)
-        rows = [row for row in self._of(collection, tenant_id) if row.row_id in wanted]
-        return {row.row_id: row.vector / np.linalg.norm(row.vector) for row in rows if row.view == 0}
+        found: dict[str, dict[int, Float32]] = {}
+        for row in self._of(collection, tenant_id):
+            if row.row_id in wanted:
+                found.setdefault(row.row_id, {})[row.view] = row.vector / np.linalg.norm(row.vector)
+        return found
 
     async def delete(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> None:
         """Remove all vectors of scenes of the tenant."""

@@ -23,11 +23,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from adapters.vectors._link import RETRY, Absent, Link, Server
-from adapters.vectors._recall import Recall, Views, nearest
 from adapters.vectors._scope import TENANT_BUCKETS, bucket, bucket_name, only, within
 from contracts.errors import DependencyUnavailable, PreconditionFailed
 from contracts.ids import split_view_id, view_id
-from contracts.ports import EVERYWHERE, MAX_VIEWS, Float32, Nearness, Scope, Scored, VectorRow
+from contracts.ports import EVERYWHERE, MAX_VIEWS, Float32, Nearness, Scope, Scored, VectorRow, Views
 
 if TYPE_CHECKING:
     from pymilvus import AsyncMilvusClient, CollectionSchema
@@ -61,7 +60,6 @@ class MilvusVectors:
         """
         self._link = Link(uri)
         self._making = asyncio.Lock()
-        self._recall = Recall()
 
     async def __aenter__(self) -> Self:
         """Load the library."""
@@ -87,7 +85,6 @@ class MilvusVectors:
         by_tenant: dict[str, list[dict[str, Any]]] = {}
         for row in rows:
             by_tenant.setdefault(row.tenant_id, []).append(_entity(row))
-        self._recall.forget()
         for tenant_id, entities in by_tenant.items():
             await self._link.call(_WRITE_S, partial(_upsert, collection, tenant_id, entities))
 
@@ -131,22 +128,16 @@ class MilvusVectors:
         self, collection: str, tenant_id: str, vector: Float32, row_ids: Sequence[str]
     ) -> Mapping[str, Nearness]:
         """Return how near each known scene is, computed here: a search among given rows may miss some."""
-        now_s, unit = asyncio.get_running_loop().time(), _unit(vector)
-        near, missing = self._recall.cosines(collection, tenant_id, row_ids, unit, now_s)
-        for start in range(0, len(missing), _MAX_SCENES):
-            found = await self._views(collection, tenant_id, _ids(missing[start : start + _MAX_SCENES]))
-            self._recall.keep(collection, tenant_id, found, now_s)
-            near.update(
-                (row, nearest({view: float(own @ unit) for view, own in views.items()})) for row, views in found.items()
-            )
-        return near
+        unit = _unit(vector)
+        known = await self.views(collection, tenant_id, row_ids)
+        return {row: Nearness.of(views, unit) for row, views in known.items()}
 
-    async def vectors(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> Mapping[str, Float32]:
-        """Return the first vector of each known scene."""
+    async def views(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> Mapping[str, Views]:
+        """Return the vectors of each known scene, with length 1."""
         found: dict[str, Views] = {}
         for start in range(0, len(row_ids), _MAX_SCENES):
-            found |= await self._views(collection, tenant_id, row_ids[start : start + _MAX_SCENES])
-        return {row: views[0] for row, views in found.items()}
+            found |= await self._views(collection, tenant_id, _ids(row_ids[start : start + _MAX_SCENES]))
+        return found
 
     async def delete(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> None:
         """Remove all vectors of scenes of the tenant."""
@@ -160,7 +151,6 @@ class MilvusVectors:
 
     async def drop(self, collection: str) -> None:
         """Remove a collection with all that is in it; absent is no error."""
-        self._recall.forget()
         with suppress(Absent):
             await self._link.call(_WRITE_S, lambda server: server.client.drop_collection(collection, **RETRY))
 
@@ -250,7 +240,6 @@ class MilvusVectors:
         return found
 
     async def _delete(self, collection: str, tenant_id: str, filter_: str) -> None:
-        self._recall.forget()
         with suppress(Absent):
             await self._link.call(
                 _WRITE_S,

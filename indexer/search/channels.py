@@ -189,9 +189,9 @@ class Channels:
         return QueryVectors(vectors.text, both / max(float(np.linalg.norm(both)), _LEAST_LENGTH))
 
     async def own(self, channel: Channel, question: Question, row: str) -> Float32 | None:
-        """Return a row's own vector in a channel of meaning; None when it has none."""
+        """Return the vector of most of a row in a channel of meaning; None when it has none."""
         collection = _collection(channel, question.generation)
-        return (await self._vectors[channel].vectors(collection, question.tenant_id, [row])).get(row)
+        return (await self._vectors[channel].views(collection, question.tenant_id, [row])).get(row, {}).get(0)
 
     async def ask(
         self, leg: Sequence[Channel], question: Question, encoding: asyncio.Future[QueryVectors] | None

@@ -63,7 +63,7 @@ class OneByOne:
 
 @asynccontextmanager
 async def opened(stack: Stack, *, batched: bool = True) -> AsyncIterator[Stores]:
-    """Open the ports as the gateway does, or each call by itself."""
+    """Open the ports as the gateway does, or each call by itself, with no vectors kept."""
     environment = stack.environment()
     async with AsyncExitStack() as resources:
         enter = resources.enter_async_context

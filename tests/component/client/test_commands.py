@@ -84,7 +84,7 @@ async def library(door: Door) -> str:
 async def test_search_as_json_is_what_programs_read(door: Door, run: Run) -> None:
     video_id = await library(door)
     best = door.stores.text.hits[0].row_id
-    door.stores.vision.cosines, door.stores.vision.views = {best: 0.9}, {best: 1}
+    door.stores.vision.cosines, door.stores.vision.best_views = {best: 0.9}, {best: 1}
     ended = await run("search", "고양이", "--json")
     assert ended.code == 0, ended.err
     *hits, summary = ended.json

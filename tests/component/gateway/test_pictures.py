@@ -86,7 +86,7 @@ async def test_pages_go_on_with_the_same_picture_and_no_other(door: Door) -> Non
 
 async def test_a_hit_tells_which_of_its_pictures_looks_like_it_on_every_page(door: Door) -> None:
     rows = await library(door)
-    door.stores.vision.views = {row_id(rows[0].scene_id, 1): 1, row_id(rows[2].scene_id, 1): 1}
+    door.stores.vision.best_views = {row_id(rows[0].scene_id, 1): 1, row_id(rows[2].scene_id, 1): 1}
     upload_id = await uploaded(door, png())
     first = await done(door, upload_id, page_size=2)
     rest = await done(door, upload_id, page_size=2, page_token=first.next_page_token)

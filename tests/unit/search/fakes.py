@@ -23,6 +23,7 @@ from contracts.ports import (
     TextIndex,
     TextQuery,
     VectorIndex,
+    Views,
 )
 from heimdex.scene.v1 import scene_pb2
 from indexer.schema.schema import first_generation
@@ -96,7 +97,7 @@ class FakeVectors:
     def __init__(self) -> None:
         self.cosines: dict[str, float] = {}
         self.videos: dict[str, str] = {}
-        self.views: dict[str, int] = {}
+        self.best_views: dict[str, int] = {}
         self.door = Door()
         self.backfill = Door()
         self.filled: list[str] = []
@@ -113,7 +114,7 @@ class FakeVectors:
         await self.door.pass_()
         best = sorted(self.cosines.items(), key=lambda item: -item[1])[:limit]
         return [
-            [Scored(row, cosine, self.videos.get(row, VIDEO), self.views.get(row, 0)) for row, cosine in best]
+            [Scored(row, cosine, self.videos.get(row, VIDEO), self.best_views.get(row, 0)) for row, cosine in best]
             for _ in vectors
         ]
 
@@ -122,11 +123,11 @@ class FakeVectors:
     ) -> Mapping[str, Nearness]:
         await self.backfill.pass_()
         self.filled += row_ids
-        return {row: Nearness(self.cosines[row], self.views.get(row, 0)) for row in row_ids if row in self.cosines}
+        return {row: Nearness(self.cosines[row], self.best_views.get(row, 0)) for row in row_ids if row in self.cosines}
 
-    async def vectors(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> Mapping[str, Float32]:
+    async def views(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> Mapping[str, Views]:
         await self.door.pass_()
-        return {row: np.ones(4, np.float32) for row in row_ids if row in self.cosines}
+        return {row: {0: np.ones(4, np.float32)} for row in row_ids if row in self.cosines}
 
 
 class FakeText:

@@ -302,7 +302,7 @@ async def test_rows_beyond_a_list_are_filled_in(world: World) -> None:
 
 async def test_a_row_that_is_filled_in_has_its_view_too(world: World) -> None:
     world.vision.cosines = {"a": 0.6, "b": 0.5, "c": 0.4, "d": 0.3}
-    world.vision.views = {"a": 1, "d": 2}
+    world.vision.best_views = {"a": 1, "d": 2}
     world.text.hits = [said("d", 9.0), said("a", 1.0)]
     last = await done(world, request(limit=3))
     assert last.summary is not None

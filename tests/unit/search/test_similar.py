@@ -14,7 +14,7 @@ from adapters.vectors.memory import MemoryVectors
 from contracts.catalog import Catalog, SceneRow
 from contracts.errors import DependencyUnavailable, InvalidRequest, NotFound
 from contracts.ids import row_id
-from contracts.ports import EVERYWHERE, Float32, Nearness, Scope, Scored, TextIndex, VectorRow
+from contracts.ports import EVERYWHERE, Float32, Nearness, Scope, Scored, TextIndex, VectorRow, Views
 from heimdex.scene.v1 import scene_pb2
 from indexer.search.likeness import tags_in_common
 from indexer.search.ranking import load
@@ -54,9 +54,9 @@ class Vectors(MemoryVectors):
         await self.backfill.pass_()
         return await super().similarities(collection, tenant_id, vector, row_ids)
 
-    async def vectors(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> Mapping[str, Float32]:
+    async def views(self, collection: str, tenant_id: str, row_ids: Sequence[str]) -> Mapping[str, Views]:
         await self.reader.pass_()
-        return await super().vectors(collection, tenant_id, row_ids)
+        return await super().views(collection, tenant_id, row_ids)
 
 
 class Scenes(FakeCatalog):
