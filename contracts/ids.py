@@ -56,6 +56,11 @@ def scene_of_row(row: str) -> str:
     return row.partition(":")[0]
 
 
+def tag_name(tag: str) -> str:
+    """Return a tag's id as a name: who knows the ids finds by them."""
+    return tag.replace("_", " ")
+
+
 def view_id(row: str, view: int) -> str:
     """Return the id of one of a scene's vectors, by number: the first has the row's own."""
     return f"{row}#{view}" if view else row

@@ -10,10 +10,10 @@ from contracts.ports import Face
 from gateway import validation
 from gateway.videos import timestamp
 from heimdex.people.v1 import people_service_pb2 as pb
+from indexer.search.parse import QUOTES, plain
 
 MAX_NAME_LENGTH: Final = 100
 MAX_ALIASES: Final = 20
-_QUOTES: Final = frozenset('"“”＂')
 
 ACCEPTED, NO_FACE, SEVERAL_FACES, TOO_SMALL, BLURRED, NOT_AN_IMAGE = (
     "ACCEPTED", "NO_FACE", "SEVERAL_FACES", "TOO_SMALL", "BLURRED", "NOT_AN_IMAGE",
@@ -27,7 +27,7 @@ def names(display_name: str, aliases: Sequence[str]) -> tuple[str, tuple[str, ..
         raise validation.invalid("aliases", f"has {len(aliases)} names, more than {MAX_ALIASES}")
     name = validation.display_text(display_name, "display_name", most=MAX_NAME_LENGTH)
     for field, text in (("display_name", display_name), *((f"aliases[{i}]", a) for i, a in enumerate(aliases))):
-        if _QUOTES.intersection(text):
+        if not frozenset(QUOTES).isdisjoint(plain(text)):
             raise validation.invalid(field, "has quotation marks, within which a query names nobody")
     others = [validation.display_text(a, f"aliases[{i}]", most=MAX_NAME_LENGTH) for i, a in enumerate(aliases)]
     return name, tuple(other for other in dict.fromkeys(others) if other != name)

@@ -10,6 +10,7 @@ from itertools import takewhile
 
 from adapters.text import _suggest
 from contracts.errors import DependencyUnavailable
+from contracts.ids import tag_name
 from contracts.jamo import continuations
 from contracts.ports import Suggested, TextHit, TextQuery, TextRow
 from contracts.vocabulary import COMMITTED, Vocabulary
@@ -139,7 +140,7 @@ class MemoryText:
 
 
 def _tag_names(row: TextRow) -> list[str]:
-    return [*row.tag_names, *(tag.replace("_", " ") for tag in row.tags)]
+    return [*row.tag_names, *map(tag_name, row.tags)]
 
 
 def _words(text: str) -> list[str]:

@@ -20,7 +20,7 @@ from adapters.text._marks import END, Stems, WordBook, in_calls, in_words, marks
 from adapters.text._synonyms import Group, Synonyms, groups, is_whole
 from adapters.text.analysis import MARKED, NOUNS, SEARCHED, own_synonyms, settings
 from contracts.errors import DependencyUnavailable, FieldViolation, HeimdexError, Internal, InvalidRequest
-from contracts.ids import split_row_id
+from contracts.ids import split_row_id, tag_name
 from contracts.ports import EVERYWHERE, Scope, Suggested, TextHit, TextQuery, TextRow
 from contracts.vocabulary import COMMITTED, Vocabulary
 
@@ -365,7 +365,7 @@ def _address(row_id: str, video_id: str, revision: int) -> dict[str, Any]:
 
 def _document(row: TextRow, nouns: Stems) -> dict[str, Any]:
     transcript = _nfc(row.transcript)
-    tag_names = [_nfc(name) for name in dict.fromkeys((*row.tag_names, *map(_as_name, row.tags)))]
+    tag_names = [_nfc(name) for name in dict.fromkeys((*row.tag_names, *map(tag_name, row.tags)))]
     words = (noun for word in in_words(transcript) for noun in _suggest.nouns(word, nouns[word]))
     return {
         "row_id": row.row_id,
@@ -380,11 +380,6 @@ def _document(row: TextRow, nouns: Stems) -> dict[str, Any]:
         "tag_names": tag_names,
         **_suggest.fields(words, tag_names),
     }
-
-
-def _as_name(tag: str) -> str:
-    """Return an id as a name: who knows the ids finds by them."""
-    return tag.replace("_", " ")
 
 
 def _advice(word: str, instead: str, read: Mapping[str, Sequence[str]]) -> str:

@@ -7,7 +7,6 @@ The collection gets an index and collections of its own, which are removed at th
 from __future__ import annotations
 
 import asyncio
-import re
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -31,7 +30,7 @@ from indexer.evaluation.report import Judged
 from indexer.schema.schema import generation
 from indexer.search.channels import Channels, question_of
 from indexer.search.fuse import Answer, Condition, candidates
-from indexer.search.parse import MAX_QUERY_CHARS, Parsed, parse, plain
+from indexer.search.parse import MAX_QUERY_CHARS, Parsed, parse, without_signs
 from indexer.search.ranking import FIRST, load
 from indexer.search.types import Budgets, Channel, MatchQuality, SearchRequest
 from indexer.search.waves import at_once
@@ -41,9 +40,6 @@ _TEXTS_AT_ONCE = 256
 _QUERIES_AT_ONCE = 8
 
 _NAMED = 10  # of queries that find nothing
-
-_SIGNS = re.compile(r'["“”@]|(?<!\S)[-−–](?=\S)|[\x00-\x1f\x7f-\x9f]')
-"""Signs of the product's grammar, and characters that it refuses."""
 
 Taken = TypeVar("Taken")
 
@@ -213,10 +209,10 @@ async def _each(
 def _parsed(query: Query, names: Sequence[tuple[str, str]]) -> Parsed | None:
     """Return the query taken apart; None when the product refuses it, which finds nothing.
 
-    A question of a collection was not typed for our grammar: its signs are text.
+    A question of a collection was not typed for our grammar.
     """
     try:
-        return parse(_SIGNS.sub(" ", plain(query.text))[:MAX_QUERY_CHARS], names)
+        return parse(without_signs(query.text)[:MAX_QUERY_CHARS], names)
     except InvalidRequest:
         return None
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from contracts.catalog import Catalog, SceneRow
 from indexer.search.transcripts import Told, joined, runs, told
 from indexer.search.types import Hit, Ranked
+
+Marks = Mapping[str, Sequence[tuple[int, int]]]
+"""Text -> the ranges of it that the query matches; nothing for no marking."""
 
 SPARE_ROWS = 10
 """Read beyond a page: some are of revisions that are gone."""
@@ -70,33 +73,25 @@ def told_in(shown: Shown) -> tuple[Told, ...]:
 
 
 def texts_of(scenes: Sequence[Told]) -> list[str]:
-    """Return all that may be marked: the transcript of each scene, then the names of their tags, each once."""
-    names = dict.fromkeys(name for scene in scenes for names in scene.tags for name in names)
-    return [*(joined(scene.lines) for scene in scenes), *names]
+    """Return all that may be marked, each once: the transcripts of the scenes, and the names of their tags."""
+    names = (name for scene in scenes for names in scene.tags for name in names)
+    return list(dict.fromkeys((*(joined(scene.lines) for scene in scenes), *names)))
 
 
-def hits_of(
-    shown: Shown,
-    scenes: Sequence[Told],
-    texts: Sequence[str] = (),
-    marks: Sequence[Sequence[tuple[int, int]]] = (),
-    first_rank: int = 1,
-) -> tuple[Hit, ...]:
+def hits_of(shown: Shown, scenes: Sequence[Told], marks: Marks, first_rank: int = 1) -> tuple[Hit, ...]:
     """Return the hits.
 
     Args:
         scenes: ``told_in(shown)``.
-        texts: ``texts_of(scenes)``, where something is marked.
-        marks: of each text the ranges that the query matches; none for no marking.
+        marks: of ``texts_of(scenes)``.
     """
-    named = {name for name, ranges in zip(texts[len(scenes) :], marks[len(scenes) :], strict=False) if ranges}
     return tuple(
         Hit(
             first_rank + place,
             scene,
             row,
-            runs(scenes[place].lines, marks[place] if marks else ()),
-            tuple(tag for tag, names in enumerate(scenes[place].tags) if not named.isdisjoint(names)),
+            runs(tells.lines, marks.get(joined(tells.lines), ())),
+            tuple(tag for tag, names in enumerate(tells.tags) if any(map(marks.get, names))),
         )
-        for place, (row, scene) in enumerate(shown.scenes)
+        for place, ((row, scene), tells) in enumerate(zip(shown.scenes, scenes, strict=True))
     )

@@ -125,10 +125,11 @@ def fuse(
     """Return how many hits there are, and the first ``limit``, in the order of the listing; ties by video and row id.
 
     A row is a hit when some channel has evidence of it, whatever the channel weighs, and enough to be sure of anything.
+    Of rows without a point the nearest in meaning comes first.
 
     Args:
         answers: of the channels that answered; must hold ``condition.needs()``.
-        unsure: also rows without evidence or confidence; of those with a score of 0 the nearest in meaning first.
+        unsure: also rows without evidence or confidence.
     """
     videos = {row: video for answer in answers.values() for row, video in answer.videos.items()}
     rows = [row for _, row in sorted((videos.get(row, ""), row) for row in candidates(answers, condition))]
@@ -154,7 +155,7 @@ def fuse(
     # Without evidence some list held a row for want of anything better.
     found_by = np.logical_or.reduce([column > 0 for column in similar.values()])
     hits = np.flatnonzero((found_by & (sure > 0) | unsure) & (sure >= condition.min_confidence))
-    near = np.where(scores > 0, 0.0, raw.get(Channel.DENSE, np.zeros(len(rows)))) if unsure else np.zeros(len(rows))
+    near = np.where(scores > 0, 0.0, raw.get(Channel.DENSE, 0.0))
     order = hits[np.lexsort((-near[hits], -scores[hits]))].tolist()
     listed = _listed(order, rows, videos, listing)
     best = np.array(listed[:limit], np.intp)

@@ -23,12 +23,20 @@ MIN_PLAIN_NAME_CHARS = 2
 MAX_EXCLUDED = 10
 """More are refused likewise."""
 
+QUOTES = '"“”'
+"""What stands around a phrase; in other widths, too, for ``plain`` knows none."""
+
+_QUOTE = f"[{QUOTES}]"
+_NO_QUOTES = dict.fromkeys(map(ord, QUOTES), " ")
 # A hyphen, the minus sign, and the en dash that keyboards make of it.
 _MINUS = r"[-\u2212\u2013]"
 # A phrase, with a minus before it or none, or a word with a minus. The minus begins a word of the query: one within a
 # word joins (e-mail), one before a digit is of a number (-5), one alone is a dash.
-_LITERAL = re.compile(rf'(?:(?<!\S)({_MINUS}))?["“”]([^"“”]*)["“”]|(?<!\S){_MINUS}([^\W\d](?:[^\s"“”]*\w)?)')
+_LITERAL = re.compile(
+    rf"(?:(?<!\S)({_MINUS}))?{_QUOTE}([^{QUOTES}]*){_QUOTE}|(?<!\S){_MINUS}([^\W\d](?:[^\s{QUOTES}]*\w)?)"
+)
 _NOT_A_PERSON = re.compile(rf"(?<!\S){_MINUS}@\w")
+_MINUSES = re.compile(rf"(?<!\S){_MINUS}+(?=\S)")
 
 # Spaces without width, soft hyphens, and marks of direction: pasted with a text, and no part of it.
 _UNSEEN = dict.fromkeys((0xAD, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), 0x2060, *range(0x2066, 0x206A), 0xFEFF))
@@ -195,7 +203,10 @@ def plain(text: str) -> str:
     return _JOINERS.sub("", unicodedata.normalize("NFC", text.translate(_UNSEEN).translate(_WIDTHS)))
 
 
-_NO_QUOTES = {ord(quote): " " for quote in '"“”'}
+def without_signs(text: str) -> str:
+    """Return what was written for no grammar as a query of nothing but text: its signs, and what is refused, blank."""
+    blank = (" " if char in QUOTES or char == "@" or _is_control(char) else char for char in plain(text))
+    return _MINUSES.sub(" ", "".join(blank))
 
 
 def _is_control(char: str) -> bool:

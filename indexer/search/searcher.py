@@ -16,7 +16,7 @@ from contracts.ports import AlarmClock, QueryEncoder, QueryVectors, TextIndex, V
 from indexer.search import facets
 from indexer.search.channels import Answers, Channels, Question, question_of
 from indexer.search.filters import Filters, of_videos
-from indexer.search.frames import NOTHING, SPARE_ROWS, Shown, hits_of, read, show, texts_of, told_in
+from indexer.search.frames import NOTHING, SPARE_ROWS, Marks, Shown, hits_of, read, show, texts_of, told_in
 from indexer.search.fuse import Answer, candidates, counted, fuse, hides
 from indexer.search.names import Names
 from indexer.search.parse import Parsed, clean, parse
@@ -283,7 +283,7 @@ class Searcher:
             return None
         kind = FrameKind.UPDATE if progress.frames else FrameKind.PARTIAL
         progress.frames += 1
-        return Update(kind, hits_of(shown, told_in(shown)), _in_order(progress.answers))
+        return Update(kind, hits_of(shown, told_in(shown), {}), _in_order(progress.answers))
 
     async def _done(
         self,
@@ -365,26 +365,26 @@ class Searcher:
     async def _marked(self, marking: str, shown: Shown, schedule: _Schedule, first_rank: int = 1) -> tuple[Hit, ...]:
         seconds = schedule.done_s - self._clock.monotonic_s()
         scenes = told_in(shown)
-        texts = texts_of(scenes)
-        marks = await self._marks(marking, texts, seconds)
-        return hits_of(shown, scenes, texts, marks, first_rank)
+        marks = await self._marks(marking, texts_of(scenes), seconds)
+        return hits_of(shown, scenes, marks, first_rank)
 
-    async def _marks(self, marking: str, texts: Sequence[str], seconds: float) -> Sequence[Sequence[tuple[int, int]]]:
-        """Return what to mark in each text; none when the text index fails or is late.
+    async def _marks(self, marking: str, texts: Sequence[str], seconds: float) -> Marks:
+        """Return what to mark; nothing when the text index fails or is late.
 
         The hits are right without marks, so their want degrades no channel; it is logged.
         """
         if not marking or not any(texts):
-            return ()
+            return {}
 
-        async def highlight() -> Sequence[Sequence[tuple[int, int]]]:
-            return await self._text.highlight(self._generation.text_index, marking, texts)
+        async def highlight() -> Marks:
+            ranges = await self._text.highlight(self._generation.text_index, marking, texts)
+            return dict(zip(texts, ranges, strict=True))
 
         try:
             return await within(self._clock, seconds, highlight())
         except (Late, HeimdexError) as error:
             log.warning("search_unmarked", error=type(error).__name__)
-            return ()
+            return {}
 
     async def _sql(self, read: Callable[[], Coroutine[Any, Any, Result]], until_s: float) -> Result:
         return await in_time(self._clock, until_s, read())

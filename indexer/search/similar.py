@@ -128,7 +128,7 @@ class Similar:
             call,
             answers,
             quality,
-            hits=hits_of(shown, told_in(shown)),
+            hits=hits_of(shown, told_in(shown), {}),
             total_hits=len(ranked) - shown.gone,
             more=found > len(ranked) or hides(ranking, answers, question.condition, measured_after={Channel.TAGS}),
         )

@@ -12,6 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 
 from contracts.errors import Internal
+from contracts.ids import tag_name
 from heimdex.scene.v1 import scene_pb2
 from indexer.search.types import Run
 
@@ -27,7 +28,7 @@ class Line(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What words of a query may match in a scene: the spoken lines, and of each tag its names, the id as the last."""
+    """What words of a query may match in a scene: the spoken lines, and of each tag its names, as indexed."""
 
     lines: tuple[Line, ...]
     tags: tuple[tuple[str, ...], ...]
@@ -46,8 +47,7 @@ def told(body: bytes) -> Told:
     scene = scene_of(body)
     return Told(
         tuple(Line(_ms(line.start_offset), _ms(line.end_offset), line.text) for line in scene.transcript),
-        # As the text index has them.
-        tuple((*tag.names, tag.tag.replace("_", " ")) for tag in scene.tags),
+        tuple((*tag.names, tag_name(tag.tag)) for tag in scene.tags),
     )
 
 

@@ -42,6 +42,8 @@ def test_names_are_kept_once() -> None:
         people.names("민지", ["x"] * 21)
     with pytest.raises(InvalidRequest, match="quotation marks"):
         people.names("민지", ['홍"길동'])
+    with pytest.raises(InvalidRequest, match="quotation marks"):
+        people.names("홍＂길동", [])
 
 
 def test_a_person_is_told_without_vectors() -> None:

@@ -176,6 +176,10 @@ def test_a_row_without_evidence_or_of_which_nothing_is_sure_is_no_hit() -> None:
     far = answers(Answer(Channel.DENSE, {"b": -0.2, "a": -0.3, "c": -0.1}))
     _, weak = fusion.fuse(SMALL, far, ANY, 100, unsure=True)
     assert [hit.row_id for hit in weak] == ["c", "b", "a"], "the nearest first, though none has evidence"
+    seen = dict.fromkeys("abc", 0.5)
+    unweighted = answers(Answer(Channel.DENSE, {"b": 0.3, "a": 0.2, "c": 0.4}), Answer(Channel.VISION, seen))
+    tags_alone = weighted(SMALL, Weights(text=0.0, vision=0.0, tags=1.0))
+    assert [(hit.row_id, hit.score) for hit in fuse(tags_alone, unweighted, ANY)] == [("c", 0), ("b", 0), ("a", 0)]
     stray = answers(Answer(Channel.LEXICAL, {"stray": 2.0}, coverage={"stray": 0.2}))
     assert fuse(SMALL, stray, ANY) == ()
 

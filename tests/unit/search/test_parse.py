@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from contracts.errors import InvalidRequest
 from indexer.search.english import may_be_english
 from indexer.search.hangul import from_latin
-from indexer.search.parse import MAX_QUERY_CHARS, Parsed, parse, plain
+from indexer.search.parse import MAX_QUERY_CHARS, Parsed, parse, plain, without_signs
 
 NAMES = (
     ("per_m", "민지"),
@@ -427,3 +427,25 @@ def test_spaces_and_composition_change_nothing(query: str) -> None:
     assume(len(composed) + 3 <= MAX_QUERY_CHARS)
     spaced, same = taken(f"  {query} "), taken(composed)
     assert spaced == same or (isinstance(spaced, InvalidRequest) and isinstance(same, InvalidRequest))
+
+
+@given(ANY)
+def test_without_signs_any_text_is_words_alone(query: str) -> None:
+    parsed = taken(without_signs(query)[:MAX_QUERY_CHARS])
+    if isinstance(parsed, InvalidRequest):
+        assert [violation.description for violation in parsed.violations] in (["is empty"], ["has nothing to look for"])
+        return
+    assert (parsed.phrases, parsed.excluded) == ((), ())
+    assert not any(mention.required for mention in parsed.mentions)
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ('누가 "실리콘 밸리"를 -어디서 - 말했나', "누가 실리콘 밸리 를 어디서 - 말했나"),
+        ("e-mail은 a@b.kr, 영하 -5도", "e-mail은 a b.kr, 영하 5도"),
+        ('"-고양이" --개 @-새\x00-쥐', "고양이 개 새 쥐"),
+    ],
+)
+def test_signs_of_a_text_that_was_written_for_no_grammar_are_blanked(text: str, left: str) -> None:
+    assert " ".join(without_signs(text).split()) == left

@@ -933,7 +933,7 @@ class SearchScenesResponse(_message.Message):
     """
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___SceneHit]:
-        """The complete current list of this page, best first; ties by video and start."""
+        """The complete current list of this page, best first, what has no point by meaning; ties by video and start."""
 
     @_builtins.property
     def answered(self) -> _containers.RepeatedScalarFieldContainer[Global___Channel.ValueType]:
