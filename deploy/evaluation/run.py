@@ -15,7 +15,9 @@ from typing import TypeVar
 
 from adapters.models import profiles
 from adapters.models.settings import ModelSettings
+from adapters.text.batched import BatchedText
 from adapters.text.opensearch import OpenSearchText
+from adapters.vectors.batched import BatchedVectors
 from adapters.vectors.milvus import MilvusVectors
 from contracts.catalog import Appearance, Generation
 from contracts.errors import InvalidRequest
@@ -256,7 +258,7 @@ async def _stores(
         await text.refresh(generation_.text_index)
         await _write(text_vectors, generation_.text_collection, made.text_dim, made.text_vectors)
         await _write(vision_vectors, generation_.vision_collection, made.vision_dim, made.vision_vectors)
-        yield generation_, text, text_vectors, vision_vectors
+        yield generation_, BatchedText(text), BatchedVectors(text_vectors), BatchedVectors(vision_vectors)
 
 
 async def _write(index: VectorIndex, collection: str, dim: int, rows: Sequence[VectorRow]) -> None:
