@@ -16,7 +16,10 @@ _MAX_BATCH = 64
 """Source: of 1, 16 and 64 queries a call, 64 costs Milvus Lite least a query; the scan of the scope is paid once."""
 
 _MAX_READERS = 8
-"""Callers whose rows are read together: some 500 rows at first, 35 ms of Milvus Lite, a few when most are kept."""
+"""Callers whose rows are read together: some 500 rows at first, 35 ms of Milvus Lite, a few when most are kept.
+Source: of 100,000 scenes a search costs 74 ms of processor time with one call in flight, 79 with four, 82 with a call
+of each caller's own.
+"""
 
 _MAX_WAITING = 1000
 
