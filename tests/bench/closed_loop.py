@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -75,6 +76,21 @@ async def drive(questions: Sequence[str], callers: int, ask: Callable[[str], Awa
     begin, cpu = time.perf_counter(), time.process_time()
     await asyncio.gather(*(caller() for _ in range(callers)))
     return Timing(callers, time.perf_counter() - begin, time.process_time() - cpu, tuple(answers), errors)
+
+
+def joined(timings: Sequence[Timing]) -> Timing:
+    """Return several loads of as many callers, one after another, as one."""
+    errors: Counter[str] = Counter()
+    for timing in timings:
+        errors.update(timing.errors)
+    return Timing(
+        callers=timings[0].callers,
+        seconds=sum(timing.seconds for timing in timings),
+        cpu_s=sum(timing.cpu_s for timing in timings),
+        answers=tuple(answer for timing in timings for answer in timing.answers),
+        errors=dict(errors),
+        refused=sum(timing.refused for timing in timings),
+    )
 
 
 def quantile(values: Sequence[float], share: float) -> float:

@@ -6,10 +6,12 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from contracts.ports import Float32, QueryVectors, TextQuery, VectorIndex
 from indexer.search.types import Budgets, SearchRequest
 from tests.bench import corpus
-from tests.bench.closed_loop import Answered, Timing, drive
+from tests.bench.closed_loop import Answered, Timing, drive, joined
 from tests.bench.cpu import cpu_s, spent
 from tests.bench.in_process import drive_searcher, last_update
 from tests.bench.library import Filled
@@ -42,6 +44,17 @@ class Measured:
     def all_ms(self) -> float:
         """Processor time of a query in all processes, in ms."""
         return sum(self.cpu_ms.values())
+
+
+def pooled(rounds: Sequence[Measured]) -> Measured:
+    """Return the same load of several rounds as one; processor time by how many queries each answered."""
+    timings = [measured.timing for measured in rounds]
+    answered = [len(timing.answers) for timing in timings]
+    cpu_ms = {
+        name: float(np.average([measured.cpu_ms[name] for measured in rounds], weights=answered))
+        for name in rounds[0].cpu_ms
+    }
+    return Measured(joined(timings), cpu_ms)
 
 
 class Questions:
