@@ -72,7 +72,9 @@ def prepare(folder: Path, say: Callable[[str], None]) -> Material:
             say(f"making {path.name}")
             make(path, shots)
     words = (
-        ("a spoken phrase", f'"{korean[0][1]}"') if korean else ("speech, across languages", "우주선이 달에 착륙했다")
+        ("a spoken phrase", f'"{korean[0][1]}"')
+        if korean
+        else ("speech, across languages", "우주선이 달에 안전하게 착륙했다")
     )
     return Material(
         videos=(address, city),

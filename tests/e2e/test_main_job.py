@@ -77,7 +77,8 @@ def test_spoken_phrase(library: Library) -> None:
 
 
 def test_meaning_across_languages(library: Library) -> None:
-    assert library.first("우주선이 달에 착륙했다").scene.scene_id == library.scene_at(2)
+    # All of what is said, for a looser question is at the line: recognition leaves a comma out on some processors.
+    assert library.first("우주선이 달에 안전하게 착륙했다").scene.scene_id == library.scene_at(2)
 
 
 def test_visual_query(library: Library) -> None:
