@@ -148,8 +148,3 @@ def gate_key(video_id: str) -> str:
 def upload_key(tenant_id: str, upload_id: str) -> str:
     """Return the key of an upload that is not a video."""
     return f"t/{tenant_id}/u/{upload_id}/original"
-
-
-def person_photo_key(tenant_id: str, person_id: str, index: int) -> str:
-    """Return the key of a person's photo."""
-    return f"t/{tenant_id}/p/{person_id}/{index:03d}/photo"

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from contracts.errors import FieldViolation, InvalidRequest
+from contracts.text import may_fit
 
 MAX_WORDS = 2_000
 """Lines of the dictionary. Source: each index keeps them several times in OpenSearch's cluster state."""
@@ -54,12 +55,16 @@ def vocabulary(dictionary: Sequence[str], synonyms: Sequence[Sequence[str]], *, 
 
     Raises: InvalidRequest (permanent) naming up to 20 lines: ``vocabulary.synonyms[3].words[1]``.
     """
-    lines = [unicodedata.normalize("NFC", line).split() for line in dictionary]
-    groups = [[unicodedata.normalize("NFC", word.strip()) for word in group] for group in synonyms]
+    lines = [list(map(_nfc, line.split())) for line in dictionary]
+    groups = [[_nfc(word.strip()) for word in group] for group in synonyms]
     wrong = [*_wrong_lines(lines, f"{field}.dictionary"), *_wrong_groups(groups, f"{field}.synonyms")]
     if wrong:
         raise InvalidRequest(*wrong[:_SHOWN])
     return Vocabulary(tuple(map(" ".join, lines)), tuple(map(tuple, groups)))
+
+
+def _nfc(word: str) -> str:
+    return unicodedata.normalize("NFC", word) if may_fit(word, MAX_WORD_CHARS) else word
 
 
 def _wrong_lines(lines: Sequence[Sequence[str]], field: str) -> Iterator[FieldViolation]:

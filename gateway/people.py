@@ -26,10 +26,10 @@ def names(display_name: str, aliases: Sequence[str]) -> tuple[str, tuple[str, ..
     if len(aliases) > MAX_ALIASES:
         raise validation.invalid("aliases", f"has {len(aliases)} names, more than {MAX_ALIASES}")
     name = validation.display_text(display_name, "display_name", most=MAX_NAME_LENGTH)
-    for field, text in (("display_name", display_name), *((f"aliases[{i}]", a) for i, a in enumerate(aliases))):
+    others = [validation.display_text(a, f"aliases[{i}]", most=MAX_NAME_LENGTH) for i, a in enumerate(aliases)]
+    for field, text in (("display_name", name), *((f"aliases[{i}]", other) for i, other in enumerate(others))):
         if not frozenset(QUOTES).isdisjoint(plain(text)):
             raise validation.invalid(field, "has quotation marks, within which a query names nobody")
-    others = [validation.display_text(a, f"aliases[{i}]", most=MAX_NAME_LENGTH) for i, a in enumerate(aliases)]
     return name, tuple(other for other in dict.fromkeys(others) if other != name)
 
 

@@ -15,7 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway import validation
 from heimdex.search.v1 import search_service_pb2 as pb
-from indexer.search.parse import clean, plain
+from indexer.search.parse import clean
 from indexer.search.types import Facet, Filter, Fusion, GroupBy, SearchRequest, Weights
 
 DEFAULT_PAGE_SIZE: Final = 20
@@ -62,7 +62,7 @@ def from_proto(request: pb.SearchScenesRequest, tenant_id: str) -> SearchRequest
         raise validation.invalid("group_by", "is neither SCENE nor VIDEO")
     return SearchRequest(
         tenant_id=tenant_id,
-        query=clean(request.query) if plain(request.query).strip() or not may_be_empty else "",
+        query=clean(request.query, may_be_blank=bool(may_be_empty)),
         limit=validation.page_size(request.page_size, default=DEFAULT_PAGE_SIZE, most=MAX_PAGE_SIZE),
         filter=narrow,
         progressive=request.delivery != pb.DELIVERY_FINAL_ONLY,

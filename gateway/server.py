@@ -68,6 +68,7 @@ class GatewayServer:
             interceptors=[Surroundings(around, write_timeout_s=write_timeout_s)], options=_OPTIONS
         )
         self._serving = False
+        self._stopping = False
         for service in services:
             service.add(service.servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -91,7 +92,7 @@ class GatewayServer:
 
     async def set_serving(self, *, serving: bool) -> None:
         """Say whether calls are welcome, for every service by name and for all of them ("")."""
-        if serving is not self._serving:
+        if serving is not self._serving and not self._stopping:
             self._serving = serving
             status = health_pb2.HealthCheckResponse
             await self._announce(status.SERVING if serving else status.NOT_SERVING)
@@ -103,7 +104,7 @@ class GatewayServer:
         Args:
             end_watches: tells every watcher to go elsewhere.
         """
-        self._serving = False
+        self._stopping, self._serving = True, False
         await self._health.enter_graceful_shutdown()
         await end_watches()
         await self._server.stop(grace_s)

@@ -68,7 +68,8 @@ class Suggestions:
             InvalidRequest: with proto paths. Permanent.
             DependencyUnavailable: the catalogue or the text index does not answer, or not in time. Transient.
         """
-        text = validation.display_text(plain(request.text), "text", most=MAX_CHARS)
+        text = validation.short(request.text, "text", most=MAX_CHARS)
+        text = validation.display_text(plain(text), "text", most=MAX_CHARS)
         size = validation.page_size(request.page_size, default=DEFAULT_PAGE_SIZE, most=MAX_PAGE_SIZE)
         try:
             async with asyncio.timeout(timeout_s):

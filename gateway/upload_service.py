@@ -91,6 +91,8 @@ class UploadService(UploadServiceServicer):
         """Sign URLs again."""
         upload = await self._find(request.upload_id)
         last = len(pieces(upload))
+        if len(request.part_numbers) > last:
+            raise validation.invalid("part_numbers", f"has {len(request.part_numbers)}; the upload has {last} parts")
         for index, number in enumerate(request.part_numbers):
             if not 1 <= number <= last:
                 raise validation.invalid(f"part_numbers[{index}]", f"is {number}; the upload has {last} parts")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from contracts.errors import FieldViolation, InvalidRequest
 from contracts.ids import ID_PATTERN
+from contracts.text import may_fit
 
 MAX_REQUEST_ID_LENGTH = 128
 MAX_FILE_NAME_LENGTH = 255
@@ -81,7 +82,8 @@ def content_type(value: str) -> str:
 
 def file_name(value: str) -> str:
     """Return the base name of a user's file, NFC; it never becomes part of a key."""
-    name = unicodedata.normalize("NFC", re.split(r"[/\\]", value)[-1]).strip()
+    name = short(re.split(r"[/\\]", value)[-1], "file_name", most=MAX_FILE_NAME_LENGTH)
+    name = unicodedata.normalize("NFC", name).strip()
     if not name or name in {".", ".."}:
         raise invalid("file_name", "is required")
     if len(name) > MAX_FILE_NAME_LENGTH:
@@ -91,9 +93,16 @@ def file_name(value: str) -> str:
     return name
 
 
+def short(value: str, field: str, *, most: int) -> str:
+    """Return text as it is, once it is known to be short enough for a closer look: see ``contracts.text``."""
+    if not may_fit(value, most):
+        raise invalid(field, f"is longer than {most} code points")
+    return value
+
+
 def display_text(value: str, field: str, *, most: int) -> str:
     """Return text that people read, NFC and stripped: 1 to ``most`` code points without control characters."""
-    text = unicodedata.normalize("NFC", value).strip()
+    text = unicodedata.normalize("NFC", short(value, field, most=most)).strip()
     if not text:
         raise invalid(field, "is required")
     if len(text) > most:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -136,7 +136,9 @@ class VideoService(VideoServiceServicer):
         return videos.to_proto(video, now_ms=self._clock.now_ms())
 
 
-def _states(values: Iterable[video_pb2.VideoState.ValueType]) -> tuple[VideoState, ...]:
+def _states(values: Sequence[video_pb2.VideoState.ValueType]) -> tuple[VideoState, ...]:
+    if len(values) > len(VideoState):
+        raise validation.invalid("states", f"has {len(values)} states, more than there are")
     states: list[VideoState] = []
     for index, value in enumerate(values):
         try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Integer, Select, String, bindparam, exists, select
+from sqlalchemy import BindParameter, ColumnElement, Integer, Select, String, bindparam, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -122,14 +122,8 @@ class Scenes(Transactions):
         """
 
         async def work(session: AsyncSession) -> Mapping[str, Appearance]:
-            query = (
-                select(
-                    ScenePersonRow.scene_id,
-                    ScenePersonRow.revision,
-                    ScenePersonRow.video_id,
-                    ScenePersonRow.person_id,
-                    ScenePersonRow.confidence,
-                )
+            surest = (
+                select(ScenePersonRow.scene_id, ScenePersonRow.revision)
                 .join(PersonRow, PersonRow.person_id == ScenePersonRow.person_id)
                 .join(
                     VideoRow,
@@ -143,13 +137,30 @@ class Scenes(Transactions):
                     VideoRow.command.not_in(_HIDDEN),
                     *_inside(scope),
                 )
+                .group_by(ScenePersonRow.scene_id, ScenePersonRow.revision)
+                .order_by(func.max(ScenePersonRow.confidence).desc(), ScenePersonRow.scene_id)
+                .limit(limit)
+                .subquery()
+            )
+            query = (
+                select(
+                    ScenePersonRow.scene_id,
+                    ScenePersonRow.revision,
+                    ScenePersonRow.video_id,
+                    ScenePersonRow.person_id,
+                    ScenePersonRow.confidence,
+                )
+                .join(
+                    surest,
+                    (surest.c.scene_id == ScenePersonRow.scene_id) & (surest.c.revision == ScenePersonRow.revision),
+                )
+                .join(PersonRow, PersonRow.person_id == ScenePersonRow.person_id)
+                .where(PersonRow.tenant_id == tenant_id, ScenePersonRow.person_id.in_(person_ids))
                 .order_by(ScenePersonRow.confidence.desc(), ScenePersonRow.scene_id)
             )
             found: dict[str, tuple[str, dict[str, float]]] = {}
             for scene_id, revision, video_id, person_id, confidence in await session.execute(query):
-                row = row_id(scene_id, revision)
-                if row in found or len(found) < limit:
-                    found.setdefault(row, (video_id, {}))[1][person_id] = confidence
+                found.setdefault(row_id(scene_id, revision), (video_id, {}))[1][person_id] = confidence
             return {row: Appearance(*there) for row, there in found.items()}
 
         return await self._read(work)

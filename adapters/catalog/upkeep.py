@@ -14,6 +14,7 @@ from adapters.catalog.models import (
     DeadLetterRow,
     IdempotencyRow,
     OutboxTableRow,
+    PhotoRow,
     QueryRow,
     RevisionRow,
     UploadRow,
@@ -109,6 +110,7 @@ class Upkeep(Transactions):
         letters after 7 days, closed uploads, deleted videos and texts of queries after 30 days; return how many rows
         went.
 
+        Uploads of photos stay as long as somebody is known by them: whoever is erased has them closed, to be swept.
         One transaction a table, so that none is long.
         """
         old_watch = exists().where(
@@ -125,6 +127,7 @@ class Upkeep(Transactions):
             UploadRow.state.in_(_OVER),
             UploadRow.update_ms < now_ms - UPLOADS_KEPT_MS,
             (UploadRow.state == UploadState.COMPLETED) | UploadRow.swept,
+            ~exists().where(PhotoRow.object_key == UploadRow.object_key),
         )
         rules: tuple[tuple[Any, ColumnElement[bool]], ...] = (
             (OutboxTableRow, (OutboxTableRow.sent_ms > 0) & (OutboxTableRow.sent_ms < now_ms - OUTBOX_KEPT_MS)),

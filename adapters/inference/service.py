@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import gc
 import time
@@ -148,9 +149,14 @@ class _IdleModel(Generic[Model]):
             if self._timer is not None:
                 self._timer.cancel()
             model = self._model = self._model or self._make()
+            running = asyncio.ensure_future(asyncio.to_thread(work, model))
             try:
-                return await asyncio.to_thread(work, model)
+                return await asyncio.shield(running)
             finally:
+                # Nobody can stop a thread: the next picture waits for it, though its caller may be gone.
+                while not running.done():
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await asyncio.wait({running})
                 self._timer = asyncio.get_running_loop().call_later(self._idle_s, self._expire)
 
     def _expire(self) -> None:

@@ -72,15 +72,13 @@ class Matcher:
         await insist(lambda: self._match(tenant_id, video_id, revision), self._clock, what="people")
 
     async def _deleted(self, event: events_pb2.PersonDeleted) -> None:
-        """Forget the matches and whatever photos are left of somebody who was erased."""
+        """Forget the matches of somebody who was erased; the photos' uploads are closed, which sweeps them."""
 
         async def forget() -> Sequence[str]:
             return await self._catalog.forget_person(event.tenant_id, event.person_id, self._clock.now_ms())
 
         while await insist(forget, self._clock, what="catalogue"):
             pass
-        photos = ids.person_photo_key(event.tenant_id, event.person_id, 0).rsplit("/", 2)[0] + "/"
-        await insist(lambda: self._objects.purge(photos), self._clock, what="objects")
         _log.info("person forgotten", tenant_id=event.tenant_id, person_id=event.person_id)
 
     # -------------------------------------------------------------------------------------------- one video

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from contracts.errors import FieldViolation, InvalidRequest
+from contracts.text import may_fit
 from indexer.search.english import may_be_english
 from indexer.search.hangul import from_latin
 
@@ -41,7 +42,9 @@ _MINUSES = re.compile(rf"(?<!\S){_MINUS}+(?=\S)")
 # Spaces without width, soft hyphens, and marks of direction: pasted with a text, and no part of it.
 _UNSEEN = dict.fromkeys((0xAD, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), 0x2060, *range(0x2066, 0x206A), 0xFEFF))
 # Joiners and variants of emoji, beside letters that know none. Others do: Persian and Hindi are written with them.
-_JOINERS = re.compile(r"(?<=[가-힣A-Za-z0-9])[\u200c\u200d\ufe0f]+|[\u200c\u200d]+(?=[가-힣A-Za-z0-9])")
+_JOINERS = re.compile(
+    r"(?<=[가-힣A-Za-z0-9])[\u200c\u200d\ufe0f]+|(?<![\u200c\u200d])[\u200c\u200d]++(?=[가-힣A-Za-z0-9])"
+)
 _WIDTHS = {
     code: chr(int(meant, 16))
     for code in range(0xFF01, 0xFFEF)
@@ -182,18 +185,19 @@ def _typed_hangul(text: str) -> str:
     return meant if len(meant.replace(" ", "")) >= _MIN_TYPED_SYLLABLES else ""
 
 
-def clean(query: str, *, max_chars: int = MAX_QUERY_CHARS) -> str:
+def clean(query: str, *, max_chars: int = MAX_QUERY_CHARS, may_be_blank: bool = False) -> str:
     """Return the query as ``plain`` has it, white space squeezed.
 
-    Raises: InvalidRequest (permanent) when it is blank, too long, or has control characters that are no white space.
+    Raises: InvalidRequest (permanent) when it is blank and must not be, too long, or has control characters that are no
+        white space.
     """
-    text = plain(query)
+    text = plain(query) if may_fit(query, max_chars) else query
     if len(text) > max_chars:
         raise _refused(f"has {len(text)} characters, at most {max_chars} are allowed")
     if any(_is_control(c) for c in text):
         raise _refused("has control characters")
     text = _squeeze(text)
-    if not text:
+    if not text and not may_be_blank:
         raise _refused("is empty")
     return text
 

@@ -525,6 +525,21 @@ async def test_matches_are_replaced_unless_a_newer_gallery_wrote_them(catalog: S
     assert list(await write([*found[:1], Match(rows[2].scene_id, "per_stranger", 0.9)], 3)) == [rows[1].scene_id]
 
 
+async def test_of_many_scenes_with_people_the_surest_come(catalog: SqlCatalog) -> None:
+    minji, junho = [await catalog.create_person(person(name), call("EnrolPerson"), []) for name in ("민지", "준호")]
+    video_id, rows = await indexed(catalog)
+    sure = {rows[0]: {minji: 0.6}, rows[1]: {minji: 0.5, junho: 0.8}, rows[2]: {minji: 0.7}}
+    matches = [Match(row.scene_id, who.person_id, by) for row, there in sure.items() for who, by in there.items()]
+    await catalog.write_matches(TENANT, video_id, 1, gallery_version=2, matches=matches, now_ms=NOW_MS)
+    found = await catalog.scenes_of_people(TENANT, [minji.person_id, junho.person_id], limit=2)
+    first, second = (ids.row_id(rows[place].scene_id, 1) for place in (1, 2))
+    assert list(found) == [first, second]
+    assert found[first].people == {junho.person_id: 0.8, minji.person_id: 0.5}
+    await catalog.delete_person(TENANT, junho.person_id, call("DeletePerson"), [])
+    found = await catalog.scenes_of_people(TENANT, [minji.person_id, junho.person_id])
+    assert found[first].people == {minji.person_id: 0.5}
+
+
 async def test_people_come_by_name_in_the_order_of_code_points(catalog: SqlCatalog) -> None:
     names = ["가온", "Zoe", "amy", "Ámos", "민지", "Amy"]
     for name in names:
@@ -1003,6 +1018,22 @@ async def test_pruning_drops_what_is_past_its_time_and_nothing_else(catalog: Sql
     assert await catalog.list_scenes(TENANT, video_id, limit=9) == rows
     assert await catalog.video_sequence(TENANT, video_id) > 0
     assert [row.record.key for row in await catalog.pending()] == [gone]  # what was never sent stays
+
+
+async def test_a_photo_in_use_is_swept_however_late_somebody_is_erased(catalog: SqlCatalog, clock: Clock) -> None:
+    made = await catalog.create_upload(upload(purpose="PERSON_PHOTO"), call(), allow_duplicate=False)
+    await catalog.begin_completion(TENANT, made.upload_id)
+    await catalog.finish_completion(TENANT, made.upload_id, etag="e", plan_key="", specs={}, records=[])
+    photo = Photo(made.upload_id, "a.jpg", "ACCEPTED", object_key=made.object_key, vector=b"\x01" * 8)
+    minji = await catalog.create_person(person(photos=(photo,)), call("EnrolPerson"), [])
+    clock.now_ms += 31 * DAY_MS
+    await catalog.prune(clock.now_ms)
+    assert await catalog.expire_uploads(clock.now_ms) == []
+    await catalog.delete_person(TENANT, minji.person_id, call("DeletePerson"), [])
+    assert [one.object_key for one in await catalog.expire_uploads(clock.now_ms)] == [made.object_key]
+    await catalog.mark_swept([made.upload_id])
+    assert await catalog.prune(clock.now_ms) > 0
+    assert await catalog.expire_uploads(clock.now_ms) == []
 
 
 # ------------------------------------------------------------------------------------------- search filters

@@ -443,10 +443,12 @@ async def test_stop_says_so_first_and_lets_calls_end(scripted: Door, script: Scr
 
     async def end_watches() -> None:
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        await scripted.server.set_serving(serving=True)  # whoever looks after the catalogue goes on
         drained.set()
 
     stopping = asyncio.ensure_future(scripted.server.stop(end_watches, grace_s=5))
     await drained.wait()
+    assert not scripted.server.serving
     script.wait.set()
     assert await answer == pb.GetVideoResponse()
     watch.cancel()

@@ -289,6 +289,9 @@ async def test_fresh_urls_of_a_single_put_and_of_chosen_parts(door: Door) -> Non
         request = pb.CreateUploadPartUrlsRequest(upload_id=long.upload_id, part_numbers=[1, number])
         wrong = await refused(door.uploads.CreateUploadPartUrls(request, metadata=door.auth()))
         assert [v.field for v in wrong.details["BadRequest"].field_violations] == ["part_numbers[1]"]
+    many = pb.CreateUploadPartUrlsRequest(upload_id=long.upload_id, part_numbers=[1] * 1_000_000)
+    wrong = await refused(door.uploads.CreateUploadPartUrls(many, metadata=door.auth()))
+    assert [v.field for v in wrong.details["BadRequest"].field_violations] == ["part_numbers"]
 
 
 @pytest.mark.parametrize("purpose", [pb.UPLOAD_PURPOSE_PERSON_PHOTO, pb.UPLOAD_PURPOSE_QUERY_IMAGE])

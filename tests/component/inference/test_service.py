@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import struct
 import threading
+import zlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -25,7 +27,7 @@ from adapters.models.text.fake import FakeTextEncoder
 from adapters.models.vision.fake import VERSION as VISION
 from adapters.models.vision.fake import FakeVisionEncoder
 from contracts.errors import DependencyUnavailable, InvalidRequest, LimitExceeded, ModelUnavailable
-from contracts.ports import FaceModel, Float32, VisionEncoder
+from contracts.ports import Face, FaceModel, Float32, UInt8, VisionEncoder
 from heimdex.inference.v1.inference_service_pb2_grpc import add_InferenceServiceServicer_to_server
 
 
@@ -280,6 +282,17 @@ async def test_a_photo_is_turned_upright(running: Running) -> None:
     assert face.box == pytest.approx((160, 20, 100, 100), abs=0.5)
 
 
+async def test_a_photo_with_damaged_exif_is_taken_as_it_is(running: Running) -> None:
+    image, exif = _png(), b"MM\0*"
+    chunk = b"eXIf" + exif
+    header = 8 + 25  # signature and IHDR
+    damaged = (
+        image[:header] + struct.pack(">I", len(exif)) + chunk + struct.pack(">I", zlib.crc32(chunk)) + image[header:]
+    )
+    (_, width, height), _ = await running.photos.faces(damaged)
+    assert (width, height) == (200, 300)
+
+
 @pytest.mark.parametrize("kind", ["photo", "picture"])
 @pytest.mark.parametrize(
     "body",
@@ -295,6 +308,30 @@ async def test_photos_take_turns(running: Running) -> None:
     answers = await asyncio.gather(*(running.photos.faces(_png()) for _ in range(8)))
     assert [len(answer) for answer in answers] == [2] * 8
     assert len(running.made) == 1
+
+
+async def test_photos_take_turns_when_a_caller_is_gone(running: Running) -> None:
+    await running.photos.faces(_png())
+    (model,) = running.made
+    assert isinstance(model, FakeFaceModel)
+    find, begun, go_on, at_once = model.find, threading.Semaphore(0), threading.Event(), []
+
+    def held(image: UInt8) -> tuple[Face, ...]:
+        at_once.append("in")
+        begun.release()
+        assert go_on.wait(20)
+        at_once.append("out")
+        return find(image)
+
+    model.find = held  # type: ignore[method-assign]
+    gone = asyncio.ensure_future(running.photos.faces(_png()))
+    await asyncio.to_thread(begun.acquire)
+    gone.cancel()
+    following = asyncio.ensure_future(running.photos.faces(_png()))
+    await running.queries.encode("고양이")  # by then both have arrived
+    go_on.set()
+    assert len(await following) == 2
+    assert at_once == ["in", "out", "in", "out"]
 
 
 async def test_the_face_model_goes_when_idle_and_comes_again() -> None:

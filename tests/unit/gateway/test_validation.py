@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from contracts import ids
 from contracts.errors import InvalidRequest
-from gateway import validation
+from contracts.vocabulary import vocabulary
+from gateway import people, validation
+from indexer.search.parse import clean
 
 VIDEO_ID = "vid_00000000000000000000000000"
 
@@ -66,6 +68,22 @@ def test_file_names_are_base_names(name: str, kept: str) -> None:
 @pytest.mark.parametrize("name", ["", " ", ".", "..", "a/", "a/..", "x" * 256, "a\0b", "a\nb", "a\x7fb"])
 def test_what_is_no_file_name(name: str) -> None:
     assert paths(lambda: validation.file_name(name)) == ["file_name"]
+
+
+ENDLESS = ["a" + "\u0301" * 300_000 + "\u0323" * 300_000, "\u200d" * 1_000_000]
+"""Would take hours: marks that are sorted, joiners that are looked behind."""
+
+
+@pytest.mark.parametrize("text", ENDLESS, ids=["marks", "joiners"])
+def test_what_is_far_too_long_is_refused_before_it_is_read(text: str) -> None:
+    assert paths(lambda: validation.file_name(text)) == ["file_name"]
+    assert paths(lambda: validation.display_text(text, "text", most=100)) == ["text"]
+    assert paths(lambda: people.names(text, ())) == ["display_name"]
+    assert paths(lambda: people.names("민지", (text,))) == ["aliases[0]"]
+    assert paths(lambda: clean(text)) == ["query"]
+    assert paths(lambda: clean(text, may_be_blank=True)) == ["query"]
+    assert paths(lambda: vocabulary([text], [], field="vocabulary")) == ["vocabulary.dictionary[0]"]
+    assert paths(lambda: vocabulary([], [[text, "가"]], field="vocabulary")) == ["vocabulary.synonyms[0].words[0]"]
 
 
 @given(st.text(max_size=300))

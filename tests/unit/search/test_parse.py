@@ -449,3 +449,10 @@ def test_without_signs_any_text_is_words_alone(query: str) -> None:
 )
 def test_signs_of_a_text_that_was_written_for_no_grammar_are_blanked(text: str, left: str) -> None:
     assert " ".join(without_signs(text).split()) == left
+
+
+@pytest.mark.parametrize("run", ["\u200d", "\u200c\u200d", "\u200d\ufe0f"])
+def test_joiners_take_no_time(run: str) -> None:
+    long = run * 200_000
+    assert plain(f"{long} 가") == f"{long} 가"
+    assert plain(f"가{long}") == "가"

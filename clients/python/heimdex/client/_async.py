@@ -6,7 +6,6 @@ import asyncio
 import math
 import random
 import threading
-import unicodedata
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
@@ -272,7 +271,7 @@ class AsyncClient:
         """
         request = message(
             search_pb2.SearchScenesRequest,
-            query=unicodedata.normalize("NFC", query),
+            query=query,
             page_size=limit,
             page_token=page_token,
             filter=search_filter(narrowed),
@@ -315,9 +314,7 @@ class AsyncClient:
 
     async def suggest(self, text: str, *, page_size: int = 8) -> Sequence[search_pb2.Suggestion]:
         """Return how what is being typed may go on: people first, then tags and words of most scenes."""
-        request = message(
-            search_pb2.SuggestQueriesRequest, text=unicodedata.normalize("NFC", text), page_size=page_size
-        )
+        request = message(search_pb2.SuggestQueriesRequest, text=text, page_size=page_size)
         return (await self._call(self._search.SuggestQueries, request)).suggestions
 
     async def similar(
@@ -393,8 +390,8 @@ class AsyncClient:
         paths = [Path(photo) for photo in several("photos", photos)]
         request = message(
             people_pb2.EnrolPersonRequest,
-            display_name=unicodedata.normalize("NFC", display_name),
-            aliases=[unicodedata.normalize("NFC", alias) for alias in several("aliases", aliases)],
+            display_name=display_name,
+            aliases=several("aliases", aliases),
             request_id=own,
         )
         upload_ids = [await self._upload_photo(path, f"{own}:{place}") for place, path in enumerate(paths)]
@@ -738,7 +735,7 @@ async def _described(
         size_bytes=size_bytes,
         content_type="application/octet-stream",
         sha256=sha256,
-        file_name=unicodedata.normalize("NFC", name),
+        file_name=name,
         part_sha256=parts,
     )
 
