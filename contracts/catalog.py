@@ -33,6 +33,9 @@ class VideoState(StrEnum):
 QUERIES_KEPT_MS = 30 * 86_400_000
 """How long texts of queries are kept. As long as ``contracts.flow.ANALYSED_MS``: an event and its text go together."""
 
+UPLOAD_URL_LIFE_S = 15 * 60
+"""How long a signed URL brings bytes, also after its upload was closed. Source: settled question 20 ff."""
+
 FINAL = frozenset({
     VideoState.INDEXED, VideoState.FAILED, VideoState.ABORTED, VideoState.EXPIRED, VideoState.DELETED,
 })  # fmt: skip

@@ -224,11 +224,6 @@ TOPICS: Mapping[str, Topic] = MappingProxyType({
 """Every topic. Retry tiers and redo topics carry the stage's own input, whatever its message: see ``ce_type``."""
 
 
-def downstream(noun: str) -> tuple[Stage, ...]:
-    """Return the stages that wait for ``noun``'s fact, in the order of the flow."""
-    return tuple(s for s in STAGES.values() if STAGES[noun].emits in s.waits_for)
-
-
 def upstream(noun: str) -> tuple[Stage, ...]:
     """Return the stages whose facts ``noun`` waits for; empty for ``validate``."""
     return tuple(STAGE_BY_EVENT[m] for m in STAGES[noun].waits_for if m in STAGE_BY_EVENT)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from contracts.catalog import Person
+from contracts.facts import timestamp
 from contracts.ports import Face
 from gateway import validation
-from gateway.videos import timestamp
 from heimdex.people.v1 import people_service_pb2 as pb
 from indexer.search.parse import QUOTES, plain
 

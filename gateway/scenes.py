@@ -8,8 +8,9 @@ from google.protobuf.message import DecodeError
 
 from contracts.catalog import Footage, ScenePerson, SceneRow
 from contracts.errors import Internal
+from contracts.facts import timestamp
 from contracts.ports import Objects, SignedUrl
-from gateway.videos import playback_s, timestamp
+from gateway.videos import playback_s
 from heimdex.scene.v1 import scene_pb2
 from heimdex.scene.v1 import scene_service_pb2 as pb
 

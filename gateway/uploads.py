@@ -6,14 +6,12 @@ import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from contracts.catalog import Upload, UploadState
+from contracts.catalog import UPLOAD_URL_LIFE_S, Upload, UploadState
 from contracts.errors import NotFound
+from contracts.facts import timestamp
 from contracts.ports import Objects, SignedUrl
-from gateway.videos import timestamp
 from heimdex.upload.v1 import upload_service_pb2 as pb
 
-URL_LIFE_S = 15 * 60
-"""How long a signed URL brings bytes. Source: settled question 20 ff."""
 _TAKING = frozenset({UploadState.OPEN, UploadState.COMPLETING})
 
 
@@ -88,7 +86,7 @@ class UploadUrls:
         message = to_proto(upload)
         url = await self._objects.sign_put(
             upload.object_key,
-            ttl_s=URL_LIFE_S,
+            ttl_s=UPLOAD_URL_LIFE_S,
             size_bytes=upload.size_bytes,
             sha256_hex=upload.sha256,
             content_type=upload.content_type,
@@ -139,7 +137,7 @@ class UploadUrls:
             upload.object_key,
             upload.multipart_id,
             piece.number,
-            ttl_s=URL_LIFE_S,
+            ttl_s=UPLOAD_URL_LIFE_S,
             size_bytes=piece.size_bytes,
             sha256_hex=piece.sha256,
         )

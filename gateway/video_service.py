@@ -111,7 +111,7 @@ class VideoService(VideoServiceServicer):
         )
         response = pb.GetPlaybackUrlResponse(
             url=url.url,
-            expire_time=videos.timestamp(url.expires_at_ms),
+            expire_time=facts.timestamp(url.expires_at_ms),
             content_type=video.content_type,
             browser_playable=video.browser_playable,
         )

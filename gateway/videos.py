@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from contracts import flow
 from contracts.catalog import StageRun, Video, VideoState
+from contracts.facts import timestamp
 from gateway import status
 from heimdex.common.v1 import common_pb2
 from heimdex.video.v1 import video_pb2
@@ -65,13 +65,6 @@ def state(value: VideoState) -> video_pb2.VideoState.ValueType:
 def state_of(value: video_pb2.VideoState.ValueType) -> VideoState:
     """Return an enum value's state. ValueError and KeyError for what no client may send."""
     return VideoState[video_pb2.VideoState.Name(value).removeprefix("VIDEO_STATE_")]
-
-
-def timestamp(unix_ms: int) -> Timestamp:
-    """Return Unix milliseconds as a message."""
-    message = Timestamp()
-    message.FromMilliseconds(unix_ms)
-    return message
 
 
 def duration(milliseconds: int) -> Duration:

@@ -11,7 +11,7 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from google.protobuf.message import DecodeError
@@ -35,6 +35,7 @@ class Held:
 
     Attributes:
         attempts: acquisitions, this one included, that did not end in a clean hand-over.
+        turn: of whoever writes it: the etag of one write is the condition of the next.
     """
 
     key: str
@@ -42,6 +43,7 @@ class Held:
     etag: str
     body: manifest_pb2.Lease
     lost: bool = False
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def attempts(self) -> int:
@@ -139,7 +141,8 @@ class Leases:
             await self._clock.sleep(self._renew_s)
             if alive():
                 held.body.beat += 1
-                await self._write(held)
+                # Shielded: a write that has begun ends with an etag, which the release needs.
+                await asyncio.shield(self._write(held))
 
     async def _release(self, held: Held) -> None:
         if held.lost:
@@ -149,14 +152,15 @@ class Leases:
         await self._write(held)
 
     async def _write(self, held: Held) -> None:
-        try:
-            info = await self._objects.put(held.key, held.body.SerializeToString(), if_match=held.etag)
-        except (PreconditionFailed, NotFound):
-            held.lost = True  # somebody took over; the conditional manifest decides who wins
-        except DependencyUnavailable as error:
-            _log.warning("lease not written", key=held.key, error=error.message)
-        except HeimdexError as error:
-            held.lost = True
-            _log.warning("lease given up", key=held.key, error=error.message)
-        else:
-            held.etag = info.etag
+        async with held.turn:
+            try:
+                info = await self._objects.put(held.key, held.body.SerializeToString(), if_match=held.etag)
+            except (PreconditionFailed, NotFound):
+                held.lost = True  # somebody took over; the conditional manifest decides who wins
+            except DependencyUnavailable as error:
+                _log.warning("lease not written", key=held.key, error=error.message)
+            except HeimdexError as error:
+                held.lost = True
+                _log.warning("lease given up", key=held.key, error=error.message)
+            else:
+                held.etag = info.etag

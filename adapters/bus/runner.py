@@ -370,7 +370,7 @@ class _Life:
 
 
 class _Reporter:
-    """Progress of a child, thinned to one event a second; the last word is never lost to the thinning."""
+    """Progress of a child, thinned to one event a second. The last word may be left out, for the end says it."""
 
     def __init__(self, clock: Clock, send: Callable[[float], Awaitable[None]]) -> None:
         self._clock = clock

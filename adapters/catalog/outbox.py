@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from adapters.catalog.effects import emit
@@ -39,16 +39,6 @@ class Outbox(Transactions):
         async def work(session: AsyncSession) -> Sequence[OutboxRow]:
             query = select(OutboxTableRow).where(OutboxTableRow.sent_ms == 0)
             return [record_of(row) for row in await session.scalars(query.order_by(OutboxTableRow.row).limit(limit))]
-
-        return await self._read(work)
-
-    async def pending_count(self) -> tuple[int, int]:
-        """Return how many rows are unsent and when the oldest of them was written (Unix ms; 0 for none)."""
-
-        async def work(session: AsyncSession) -> tuple[int, int]:
-            query = select(func.count(), func.min(OutboxTableRow.create_ms)).where(OutboxTableRow.sent_ms == 0)
-            count, oldest = (await session.execute(query)).one()
-            return count, oldest or 0
 
         return await self._read(work)
 

@@ -12,15 +12,13 @@ from adapters.catalog.engine import Transactions
 from adapters.catalog.models import PhotoRow, RevisionRow, StageRunRow, UploadRow, VideoRow
 from adapters.catalog.rows import upload_of, upload_row
 from adapters.catalog.state import PENDING, Command
-from contracts.catalog import Idempotency, Upload, UploadState, VideoState
+from contracts.catalog import UPLOAD_URL_LIFE_S, Idempotency, Upload, UploadState, VideoState
 from contracts.errors import AlreadyExists, NotFound, PreconditionFailed
 from contracts.flow import STAGES
 from contracts.ports import Record
 
 _LIVE = (VideoState.COMPLETING, VideoState.VALIDATING, VideoState.PROCESSING, VideoState.INDEXED)
 _TRACEPARENT = "traceparent"
-URL_LIFE_MS = 15 * 60_000
-"""How long a signed URL may still bring bytes after its upload was closed. Source: settled question 20 ff."""
 UNUSED_MS = 86_400_000
 """How long a completed photo or query image may wait to be used."""
 
@@ -166,7 +164,7 @@ class Uploads(Transactions):
             closed = select(UploadRow).where(
                 UploadRow.state.in_((UploadState.EXPIRED, UploadState.ABORTED)),
                 UploadRow.swept.is_(False),
-                UploadRow.update_ms < now_ms - URL_LIFE_MS,
+                UploadRow.update_ms < now_ms - UPLOAD_URL_LIFE_S * 1000,
             )
             rows = await session.scalars(closed.order_by(UploadRow.expire_ms, UploadRow.upload_id).limit(limit))
             return [upload_of(row) for row in rows]

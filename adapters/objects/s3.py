@@ -59,6 +59,7 @@ class S3Connection:
         if endpoint.public_endpoint != endpoint.endpoint:
             self.public = _client(endpoint, endpoint.public_endpoint, threads)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="s3")
+        self._signing = ThreadPoolExecutor(1, thread_name_prefix="s3-sign")  # needs no server, so waits for none
 
     def bucket(self, name: str) -> S3Objects:
         """Return the objects of a bucket."""
@@ -68,8 +69,13 @@ class S3Connection:
         """Run blocking work (on ``key``, a prefix or a bucket) in a thread of ours; raise the port's errors."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: _mapped(key, work))
 
+    async def sign(self, work: Callable[[], T], *, key: str) -> T:
+        """Run work on ``key`` that asks no server, as ``call``."""
+        return await asyncio.get_running_loop().run_in_executor(self._signing, lambda: _mapped(key, work))
+
     def close(self) -> None:
         """Close clients; calls under way end by themselves."""
+        self._signing.shutdown(wait=False, cancel_futures=True)
         self._threads.shutdown(wait=False, cancel_futures=True)
         self.client.close()
         self.public.close()
@@ -340,11 +346,11 @@ class S3Objects:
         headers: Mapping[str, str],
     ) -> SignedUrl:
         expires_at_ms = (int(time.time()) + ttl_s) * 1000
-        url = await self._call(
-            key,
+        url = await self._connection.sign(
             lambda: self._connection.public.generate_presigned_url(
                 operation, Params={"Bucket": self._bucket, "Key": key, **params}, ExpiresIn=ttl_s, HttpMethod=method
             ),
+            key=key,
         )
         return SignedUrl(url, method, headers, expires_at_ms)
 

@@ -61,7 +61,7 @@ def test_a_stage_waits_only_for_what_comes_before_it(stage: flow.Stage) -> None:
     assert [s.noun for s in flow.ancestors(stage.noun)] == [
         noun for noun in order if noun in {s.noun for s in flow.ancestors(stage.noun)}
     ]
-    assert all(stage in flow.downstream(up.noun) for up in flow.upstream(stage.noun))
+    assert all(up.emits in stage.waits_for for up in flow.upstream(stage.noun))
 
 
 def test_every_stage_but_validate_rests_on_validate_and_commit_on_all() -> None:

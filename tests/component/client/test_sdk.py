@@ -70,25 +70,43 @@ async def test_a_video_is_uploaded_once(client: AsyncClient, film: Path) -> None
     assert (again.already_there, again.video_id) == (True, done.video_id)
     other_name = await client.upload(film, file_name="another.mp4")
     assert (other_name.already_there, other_name.video_id) == (True, done.video_id)
-    assert not (await client.upload(film, allow_duplicate=True)).already_there
+    copies = [await client.upload(film, allow_duplicate=True) for _ in range(3)]
+    assert not any(copy.already_there for copy in copies)
+    assert len({done.video_id, *(copy.video_id for copy in copies)}) == 4
 
 
 async def test_an_interrupted_upload_goes_on_where_it_was(
     client: AsyncClient, objects: HttpObjects, long_film: Path
 ) -> None:
-    objects.break_next = 100
-    interrupted = asyncio.ensure_future(client.upload(long_film))
-    async with asyncio.timeout(10):
-        while objects.requests < 2:  # noqa: ASYNC110  # it tells nobody
-            await asyncio.sleep(0.01)
-    interrupted.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await interrupted
-    objects.break_next = 0
+    await interrupted(client, objects, long_film)
     first = [video async for video in client.list_videos()]
     done = await client.upload(long_film)
     assert [video.video_id for video in first] == [done.video_id]
     assert (await client.get_video(done.video_id)).state == video_pb2.VIDEO_STATE_VALIDATING
+
+
+async def test_so_does_one_after_an_upload_that_is_over(
+    client: AsyncClient, objects: HttpObjects, door: Door, long_film: Path
+) -> None:
+    await interrupted(client, objects, long_film)
+    (over,) = [video.video_id async for video in client.list_videos()]
+    await door.catalog.expire_uploads(door.clock.now_ms() + 7 * 86_400_000)
+    await interrupted(client, objects, long_film)
+    (begun,) = {video.video_id async for video in client.list_videos()} - {over}
+    assert (await client.upload(long_film)).video_id == begun
+
+
+async def interrupted(client: AsyncClient, objects: HttpObjects, film: Path) -> None:
+    """Begin to upload a film, and stop once bytes are under way."""
+    objects.break_next, before = 100, objects.requests
+    uploading = asyncio.ensure_future(client.upload(film))
+    async with asyncio.timeout(10):
+        while objects.requests < before + 2:  # noqa: ASYNC110  # it tells nobody
+            await asyncio.sleep(0.01)
+    uploading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await uploading
+    objects.break_next = 0
 
 
 async def test_parts_that_have_arrived_are_not_sent_again(

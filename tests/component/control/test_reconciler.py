@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from contracts import codec, facts, flow, ids
-from contracts.catalog import Catalog, UploadState, VideoState
+from contracts.catalog import UPLOAD_URL_LIFE_S, Catalog, UploadState, VideoState
 from contracts.endings import progressed
 from contracts.errors import DependencyUnavailable, NotFound
 from contracts.ports import Objects
@@ -29,7 +29,6 @@ from tests.component.world import TENANT, Ingest, VirtualClock, World, sidecar, 
 
 DAY_S = 86_400
 UPLOAD_LIFE_S = 900
-URL_LIFE_S = 900
 
 
 @pytest.fixture
@@ -174,7 +173,7 @@ async def test_an_expired_upload_is_swept_once_no_url_is_good_any_more(w: World)
     assert (await w.catalog.get_upload(TENANT, upload.upload_id)).state is UploadState.EXPIRED
     assert (await w.catalog.get_video(TENANT, upload.video_id)).state is VideoState.EXPIRED
     assert len(await keys(w, "t/")) == 2, "a URL may still bring bytes"
-    w.clock.now_s += URL_LIFE_S + 1
+    w.clock.now_s += UPLOAD_URL_LIFE_S + 1
     await it.sweep()
     assert await keys(w, "t/") == []
     assert w.objects._multiparts == {}
@@ -200,7 +199,7 @@ async def test_an_upload_that_cannot_be_swept_does_not_stop_the_others(w: World)
         await w.objects.put(upload.object_key, b"content")
     w.clock.now_s += UPLOAD_LIFE_S + 1
     await reconciler(w).sweep()
-    w.clock.now_s += URL_LIFE_S + 1
+    w.clock.now_s += UPLOAD_URL_LIFE_S + 1
     it = reconciler(w, {"objects": Failing(w.objects, "purge", DependencyUnavailable("s3", "away"))})
     await it.sweep()
     assert len(await keys(w, "t/")) == 1

@@ -532,7 +532,7 @@ class AsyncClient:
             if error.reason != "ALREADY_EXISTS" or "video_id" not in error.metadata:
                 raise
             return Uploaded("", error.metadata["video_id"], already_there=True)
-        done = await self._finish(upload, path, progress, request.request_id)
+        done = await self._finish(upload, path, progress)
         return Uploaded(done.upload_id, done.video_id, already_there=False)
 
     async def abort_upload(self, upload_id: str) -> None:
@@ -545,7 +545,7 @@ class AsyncClient:
         request = await _described(path, path.name, upload_pb2.UPLOAD_PURPOSE_PERSON_PHOTO)
         request.request_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"heimdex:photo:{request_id}"))
         upload = (await self._call(self._uploads.CreateUpload, request)).upload
-        return (await self._finish(upload, path, None, request.request_id)).upload_id
+        return (await self._finish(upload, path, None)).upload_id
 
     async def _upload_image(self, path: Path) -> str:
         """Upload a picture to find by, or find the upload of an earlier search by it; return the upload's id."""
@@ -556,21 +556,21 @@ class AsyncClient:
         if upload.state in (upload_pb2.UPLOAD_STATE_ABORTED, upload_pb2.UPLOAD_STATE_EXPIRED):
             request.request_id = str(uuid.uuid4())
             upload = (await self._call(self._uploads.CreateUpload, request)).upload
-        return (await self._finish(upload, path, None, request.request_id)).upload_id
+        return (await self._finish(upload, path, None)).upload_id
 
-    async def _finish(
-        self, upload: upload_pb2.Upload, path: Path, progress: Progress | None, request_id: str
-    ) -> upload_pb2.Upload:
+    async def _finish(self, upload: upload_pb2.Upload, path: Path, progress: Progress | None) -> upload_pb2.Upload:
         """Send what is missing and complete the upload."""
         if upload.state != upload_pb2.UPLOAD_STATE_COMPLETED:
             await self._transfer(upload, path, progress)
-        request = message(
-            upload_pb2.CompleteUploadRequest, upload_id=upload.upload_id, request_id=f"{request_id}:complete"
-        )
+        own = f"{upload.upload_id}:complete"
+        request = message(upload_pb2.CompleteUploadRequest, upload_id=upload.upload_id, request_id=own)
         return (await self._call(self._uploads.CompleteUpload, request)).upload
 
     async def _open_upload(self, request: upload_pb2.CreateUploadRequest) -> upload_pb2.Upload:
-        """Create the upload, or find the one of an earlier, interrupted call that can still go on."""
+        """Create the upload, or find the one of an earlier, interrupted call that can still go on.
+
+        Each that can't has a follower, whose id is derived from its own: so a repeated call finds that one, too.
+        """
         try:
             upload = (await self._call(self._uploads.CreateUpload, request)).upload
         except errors.InvalidArgument as error:
@@ -581,17 +581,18 @@ class AsyncClient:
         if upload.state in (upload_pb2.UPLOAD_STATE_OPEN, upload_pb2.UPLOAD_STATE_COMPLETING):
             return upload
         is_video = request.purpose == upload_pb2.UPLOAD_PURPOSE_VIDEO
-        if upload.state == upload_pb2.UPLOAD_STATE_COMPLETED and is_video and await self._is_alive(upload.video_id):
+        completed = is_video and upload.state == upload_pb2.UPLOAD_STATE_COMPLETED
+        if completed and not request.allow_duplicate and await self._is_alive(upload.video_id):
             raise errors.AlreadyExists(
                 grpc.StatusCode.ALREADY_EXISTS,
                 "the tenant has this video already",
                 reason="ALREADY_EXISTS",
                 metadata={"video_id": upload.video_id},
             )
-        fresh = upload_pb2.CreateUploadRequest()
-        fresh.CopyFrom(request)
-        fresh.request_id = str(uuid.uuid4())
-        return (await self._call(self._uploads.CreateUpload, fresh)).upload
+        follower = upload_pb2.CreateUploadRequest()
+        follower.CopyFrom(request)
+        follower.request_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"heimdex:after:{upload.upload_id}"))
+        return await self._open_upload(follower)
 
     async def _is_alive(self, video_id: str) -> bool:
         try:
