@@ -73,7 +73,7 @@ class Uploads(Transactions):
         async def work(session: AsyncSession) -> Upload:
             row = await _locked(session, tenant_id, upload_id)
             if row.state == UploadState.OPEN:
-                await _move(session, row, UploadState.COMPLETING, Command.COMPLETE, self._now_ms())
+                await _move(session, [row], UploadState.COMPLETING, Command.COMPLETE, self._now_ms())
             elif row.state not in {UploadState.COMPLETING, UploadState.COMPLETED}:
                 raise _closed(row)
             return upload_of(row)
@@ -86,7 +86,7 @@ class Uploads(Transactions):
         async def work(session: AsyncSession) -> None:
             row = await _locked(session, tenant_id, upload_id)
             if row.state == UploadState.COMPLETING:
-                await _move(session, row, UploadState.OPEN, Command.UPLOAD, self._now_ms())
+                await _move(session, [row], UploadState.OPEN, Command.UPLOAD, self._now_ms())
 
         await self._write(work)
 
@@ -132,7 +132,7 @@ class Uploads(Transactions):
             made = await made_before(session, call, now_ms)
             row = await _locked(session, tenant_id, made or upload_id)
             if row.state == UploadState.OPEN:
-                await _move(session, row, UploadState.ABORTED, Command.ABORT, now_ms)
+                await _move(session, [row], UploadState.ABORTED, Command.ABORT, now_ms)
             elif row.state != UploadState.ABORTED:
                 raise _closed(row)
             await remember(session, call, upload_id, now_ms)
@@ -149,8 +149,8 @@ class Uploads(Transactions):
 
         async def work(session: AsyncSession) -> Sequence[Upload]:
             late = select(UploadRow).where(UploadRow.state == UploadState.OPEN, UploadRow.expire_ms < now_ms)
-            for row in await session.scalars(late.order_by(UploadRow.upload_id).limit(limit).with_for_update()):
-                await _move(session, row, UploadState.EXPIRED, Command.EXPIRE, now_ms)
+            rows = await session.scalars(late.order_by(UploadRow.upload_id).limit(limit).with_for_update())
+            await _move(session, rows.all(), UploadState.EXPIRED, Command.EXPIRE, now_ms)
             unused = (
                 (UploadRow.state == UploadState.COMPLETED)
                 & (UploadRow.video_id == "")
@@ -166,8 +166,8 @@ class Uploads(Transactions):
                 UploadRow.swept.is_(False),
                 UploadRow.update_ms < now_ms - UPLOAD_URL_LIFE_S * 1000,
             )
-            rows = await session.scalars(closed.order_by(UploadRow.expire_ms, UploadRow.upload_id).limit(limit))
-            return [upload_of(row) for row in rows]
+            swept = await session.scalars(closed.order_by(UploadRow.expire_ms, UploadRow.upload_id).limit(limit))
+            return [upload_of(row) for row in swept]
 
         return await self._write(work)
 
@@ -188,20 +188,23 @@ class Uploads(Transactions):
 
         async def work(session: AsyncSession) -> int:
             query = select(UploadRow).where(UploadRow.state == UploadState.COMPLETING, UploadRow.update_ms < before_ms)
-            rows = list(await session.scalars(query.order_by(UploadRow.upload_id).limit(100).with_for_update()))
-            for row in rows:
-                await _move(session, row, UploadState.OPEN, Command.UPLOAD, self._now_ms())
+            rows = (await session.scalars(query.order_by(UploadRow.upload_id).limit(100).with_for_update())).all()
+            await _move(session, rows, UploadState.OPEN, Command.UPLOAD, self._now_ms())
             return len(rows)
 
         return await self._write(work)
 
 
-async def _move(session: AsyncSession, row: UploadRow, state: UploadState, told: Command, now_ms: int) -> None:
-    row.state, row.update_ms = state, now_ms
-    if row.video_id:
-        video = await lock_video(session, row.tenant_id, row.video_id)
-        command(video, told)
-        await changed(session, [video], now_ms)
+async def _move(
+    session: AsyncSession, uploads: Sequence[UploadRow], state: UploadState, told: Command, now_ms: int
+) -> None:
+    videos = []
+    for row in uploads:
+        row.state, row.update_ms = state, now_ms
+        if row.video_id:
+            videos.append(await lock_video(session, row.tenant_id, row.video_id))
+            command(videos[-1], told)
+    await changed(session, videos, now_ms)
 
 
 async def _upload(session: AsyncSession, tenant_id: str, upload_id: str) -> UploadRow:
