@@ -28,8 +28,13 @@ def names(display_name: str, aliases: Sequence[str]) -> tuple[str, tuple[str, ..
     name = validation.display_text(display_name, "display_name", most=MAX_NAME_LENGTH)
     others = [validation.display_text(a, f"aliases[{i}]", most=MAX_NAME_LENGTH) for i, a in enumerate(aliases)]
     for field, text in (("display_name", name), *((f"aliases[{i}]", other) for i, other in enumerate(others))):
-        if not frozenset(QUOTES).isdisjoint(plain(text)):
+        typed = plain(text).strip()
+        if not frozenset(QUOTES).isdisjoint(typed):
             raise validation.invalid(field, "has quotation marks, within which a query names nobody")
+        if not any(map(str.isalnum, typed)):
+            raise validation.invalid(field, "has no letter and no digit, so that no query names it")
+        if typed.startswith("@"):
+            raise validation.invalid(field, "begins with @, which a query puts before names")
     return name, tuple(other for other in dict.fromkeys(others) if other != name)
 
 

@@ -187,7 +187,7 @@ def test_cancelled_stream_harms_nobody(client: Client) -> None:
     for _ in range(20):
         frames = client.search("고양이")
         next(iter(frames), None)
-        frames.close()  # type: ignore[attr-defined]
+        frames.close()
     assert search(client, "고양이").kind
 
 

@@ -241,7 +241,7 @@ def test_whoever_leaves_in_mid_stream_harms_nobody(stack: Stack, library: Client
         for _ in range(5):
             frames = library.search(QUERY, timeout_s=DEADLINE_S)
             assert next(frames).kind == pb.FRAME_KIND_PARTIAL
-            frames.close()  # type: ignore[attr-defined]  # a generator
+            frames.close()
         assert search(library, QUERY, timeout_s=DEADLINE_S).hits
     with grpc.insecure_channel(stack.endpoint) as channel:
         health: Any = health_pb2_grpc.HealthStub(channel)

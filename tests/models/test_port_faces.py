@@ -41,7 +41,8 @@ def picture(subject: Subject, photo: Callable[[str], UInt8]) -> UInt8:
     return image
 
 
-NO_FACE = [np.full((240, 320, 3), 128, np.uint8), np.zeros((1, 1, 3), np.uint8), np.full((3, 2, 3), 128, np.uint8)]
+SHAPES = ((240, 320), (1, 1), (3, 2), (1, 20_000), (20_000, 1))
+NO_FACE = [np.full((*shape, 3), 128, np.uint8) for shape in SHAPES]
 
 
 def test_versions_name_them(faces: FaceModel, affect: AffectModel, subject: Subject) -> None:
@@ -81,11 +82,11 @@ def test_the_same_picture_gives_the_same_faces(faces: FaceModel, picture: UInt8)
 def test_a_detector_finds_what_the_model_finds(faces: FaceModel, subject: Subject, picture: UInt8) -> None:
     detect = profiles.face_detector(subject.profile, subject.settings)
     assert sorted(detect(picture)) == sorted(face.box for face in faces.find(picture))
-    assert [detect(image) for image in NO_FACE] == [(), (), ()]
+    assert not any(detect(image) for image in NO_FACE)
 
 
 def test_no_face_gives_nothing(faces: FaceModel) -> None:
-    assert [faces.find(image) for image in NO_FACE] == [(), (), ()]
+    assert not any(faces.find(image) for image in NO_FACE)
 
 
 def test_similarity_is_a_table_in_0_to_1_and_half_is_the_same_person(faces: FaceModel, picture: UInt8) -> None:

@@ -138,12 +138,14 @@ class DlibFaces:
 
         self._hog = self._hog or dlib.get_frontal_face_detector()
         scale = min(1.0, _MAX_SIDE_PX / max(image.shape[:2]))
-        small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
+        height, width = image.shape[:2]
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
         rectangles, margins, _ = self._hog.run(small, 1 if max(small.shape[:2]) <= _SMALL_PX else 0)
         for r, margin in zip(rectangles, margins, strict=True):
-            x, y, width, height = (value / scale for value in (r.left(), r.top(), r.width(), r.height()))
-            face = (x + _CHEEK * width, y - _BROW * height, (1 - 2 * _CHEEK) * width, _FACE * height)
-            yield _Found(clip_box(face, image), float(1 / (1 + np.exp(-margin))), (x, y, width, height))
+            x, y, w, h = (value / scale for value in (r.left(), r.top(), r.width(), r.height()))
+            face = (x + _CHEEK * w, y - _BROW * h, (1 - 2 * _CHEEK) * w, _FACE * h)
+            yield _Found(clip_box(face, image), float(1 / (1 + np.exp(-margin))), (x, y, w, h))
 
     def _embed(self, image: UInt8, box: Box) -> Float32:
         import dlib

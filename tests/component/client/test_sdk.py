@@ -181,7 +181,7 @@ async def test_whoever_leaves_a_stream_early_leaves_nothing_running(client: Asyn
     door.stores.encoder.door.close()
     frames = client.search("고양이")
     assert (await anext(frames)).kind == search_pb2.FRAME_KIND_PARTIAL
-    await frames.aclose()  # type: ignore[attr-defined]
+    await frames.aclose()
     async with asyncio.timeout(10):
         while not door.stores.encoder.door.left:  # noqa: ASYNC110
             await asyncio.sleep(0.01)

@@ -28,6 +28,8 @@ MISTAKES: tuple[Callable[[Client], object], ...] = (
     lambda client: client.similar("scn_1", video_ids="vid_1"),  # type: ignore[arg-type]
     lambda client: client.search("고양이", facets="tags"),  # type: ignore[arg-type]
     lambda client: client.search(None),  # type: ignore[arg-type]
+    lambda client: client.suggest(None),  # type: ignore[arg-type]
+    lambda client: client.enrol_person(None, []),  # type: ignore[arg-type]
     lambda client: client.search(image=5),  # type: ignore[arg-type]
     lambda client: client.scene_media("scn_1"),  # type: ignore[arg-type]
     lambda client: client.enrol_person("민지", "a.jpg"),
@@ -77,8 +79,8 @@ def test_a_stream_of_a_closed_client_can_be_closed_too() -> None:
         begun, unread = client.list_videos(), client.search("고양이")
     with pytest.raises(Closed):
         next(begun)
-    begun.close()  # type: ignore[attr-defined]
-    unread.close()  # type: ignore[attr-defined]
+    begun.close()
+    unread.close()
 
 
 async def test_an_async_client_that_is_closed_says_so_too() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+import pickle
+from collections.abc import Callable, Sequence
 
 import grpc
 import grpc.aio
@@ -42,6 +44,32 @@ def test_details_are_read() -> None:
     assert isinstance(error, errors.ResourceExhausted)
     assert (error.reason, error.metadata, error.retry_after_s) == ("OVERLOADED", {"subject": "tenant"}, 1.5)
     assert str(error) == "full [OVERLOADED]"
+
+
+FOUND_NOTHING = errors.NotFound(
+    grpc.StatusCode.NOT_FOUND,
+    "no video",
+    reason="NOT_FOUND",
+    metadata={"resource": "vid_1"},
+    retry_after_s=2.0,
+    violations=[errors.FieldViolation("video_id", "is unknown")],
+)
+
+
+def pickled(error: errors.HeimdexError) -> errors.HeimdexError:
+    again: errors.HeimdexError = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own
+    return again
+
+
+@pytest.mark.parametrize(
+    "error", [FOUND_NOTHING, errors.Closed(), errors.TransferFailed("refused")], ids=lambda error: type(error).__name__
+)
+@pytest.mark.parametrize("remade", [copy.copy, pickled])
+def test_errors_come_back_from_a_pool_of_processes(
+    error: errors.HeimdexError, remade: Callable[[errors.HeimdexError], errors.HeimdexError]
+) -> None:
+    again = remade(error)
+    assert (type(again), vars(again), str(again), again.args) == (type(error), vars(error), str(error), error.args)
 
 
 def test_field_violations_are_read() -> None:

@@ -44,6 +44,12 @@ def test_names_are_kept_once() -> None:
         people.names("민지", ['홍"길동'])
     with pytest.raises(InvalidRequest, match="quotation marks"):
         people.names("홍＂길동", [])
+    for nobody in ("\u200b", "!!", "😀"):
+        with pytest.raises(InvalidRequest, match="no letter"):
+            people.names(nobody, [])
+    for at in ("@민지", "＠민지", "\u200b@민지"):
+        with pytest.raises(InvalidRequest, match="begins with @"):
+            people.names("민지", [at])
 
 
 def test_a_person_is_told_without_vectors() -> None:

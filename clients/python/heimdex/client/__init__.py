@@ -1,6 +1,6 @@
 """Python SDK of Heimdex: upload videos, watch them become searchable, find their scenes.
 
-from heimdex.client import Client
+from heimdex.client import Client, Stream
 
 with Client() as heimdex:
     video = heimdex.upload(Path("talk.mp4")).video_id
@@ -10,7 +10,7 @@ with Client() as heimdex:
 """
 
 from heimdex.client._async import AsyncClient, Uploaded
-from heimdex.client._sync import Client
+from heimdex.client._sync import Client, Stream
 from heimdex.client.config import Config, NotConfigured, default_home, load
 from heimdex.client.errors import (
     AlreadyExists,
@@ -47,6 +47,7 @@ __all__ = [
     "NotFound",
     "PermissionDenied",
     "ResourceExhausted",
+    "Stream",
     "TransferFailed",
     "Unauthenticated",
     "Unavailable",

@@ -7,7 +7,7 @@ import math
 import random
 import threading
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from google.protobuf.message import Message
 from heimdex.admin.v1 import admin_service_pb2 as admin_pb2
 from heimdex.admin.v1.admin_service_pb2_grpc import AdminServiceStub
 from heimdex.client import _transfer, config, errors
-from heimdex.client._request import File, Strings, message, part, several
+from heimdex.client._request import File, Strings, a_string, message, part, several
 from heimdex.client.filters import Narrowed, search_filter
 from heimdex.people.v1 import people_service_pb2 as people_pb2
 from heimdex.people.v1.people_service_pb2_grpc import PeopleServiceStub
@@ -143,7 +143,7 @@ class AsyncClient:
 
     async def list_videos(
         self, states: Sequence[video_pb2.VideoState.ValueType] = ()
-    ) -> AsyncIterator[video_pb2.Video]:
+    ) -> AsyncGenerator[video_pb2.Video, None]:
         """Yield the tenant's videos, newest first."""
         token = ""
         while True:
@@ -157,7 +157,7 @@ class AsyncClient:
             if not token:
                 return
 
-    async def watch_video(self, video_id: str, *, after_sequence: int = 0) -> AsyncIterator[video_pb2.Video]:
+    async def watch_video(self, video_id: str, *, after_sequence: int = 0) -> AsyncGenerator[video_pb2.Video, None]:
         """Yield the video now and after each change, until it is in a final state; resumes after a broken stream."""
         sequence = after_sequence
         failures = 0
@@ -179,7 +179,7 @@ class AsyncClient:
                 continue
             return
 
-    async def watch_videos(self) -> AsyncIterator[video_pb2.Video]:
+    async def watch_videos(self) -> AsyncGenerator[video_pb2.Video, None]:
         """Yield every video of the tenant that changes; never ends by itself."""
         async with aclosing(self._stream(self._videos.WatchVideos, video_service.WatchVideosRequest())) as frames:
             async for frame in frames:
@@ -206,7 +206,7 @@ class AsyncClient:
         request = message(scene_pb2.GetSceneRequest, scene_id=scene_id, include_urls=include_urls)
         return (await self._call(self._scenes.GetScene, request)).scene
 
-    async def list_scenes(self, video_id: str, *, include_urls: bool = False) -> AsyncIterator[Scene]:
+    async def list_scenes(self, video_id: str, *, include_urls: bool = False) -> AsyncGenerator[Scene, None]:
         """Yield a video's scenes in order; none while it is not searchable."""
         token = ""
         while True:
@@ -259,7 +259,7 @@ class AsyncClient:
         include_weak: bool = False,
         timeout_s: float = 10.0,
         **narrowed: Unpack[Narrowed],
-    ) -> AsyncIterator[search_pb2.SearchScenesResponse]:
+    ) -> AsyncGenerator[search_pb2.SearchScenesResponse, None]:
         """Yield frames, each with the complete current list of hits; the last is DONE with the summary.
 
         Tries again only while no frame has arrived. What an argument means is said where the field of
@@ -271,7 +271,7 @@ class AsyncClient:
         """
         request = message(
             search_pb2.SearchScenesRequest,
-            query=query,
+            query=a_string("query", query),
             page_size=limit,
             page_token=page_token,
             filter=search_filter(narrowed),
@@ -288,7 +288,7 @@ class AsyncClient:
 
     async def _searched(
         self, request: search_pb2.SearchScenesRequest, image: Path | None, timeout_s: float
-    ) -> AsyncIterator[search_pb2.SearchScenesResponse]:
+    ) -> AsyncGenerator[search_pb2.SearchScenesResponse, None]:
         if image is not None:
             request.image_upload_id = await self._upload_image(image)
         loop = asyncio.get_running_loop()
@@ -314,7 +314,7 @@ class AsyncClient:
 
     async def suggest(self, text: str, *, page_size: int = 8) -> Sequence[search_pb2.Suggestion]:
         """Return how what is being typed may go on: people first, then tags and words of most scenes."""
-        request = message(search_pb2.SuggestQueriesRequest, text=text, page_size=page_size)
+        request = message(search_pb2.SuggestQueriesRequest, text=a_string("text", text), page_size=page_size)
         return (await self._call(self._search.SuggestQueries, request)).suggestions
 
     async def similar(
@@ -390,7 +390,7 @@ class AsyncClient:
         paths = [Path(photo) for photo in several("photos", photos)]
         request = message(
             people_pb2.EnrolPersonRequest,
-            display_name=display_name,
+            display_name=a_string("display_name", display_name),
             aliases=several("aliases", aliases),
             request_id=own,
         )
@@ -415,7 +415,7 @@ class AsyncClient:
             await self._call(self._people.GetPerson, message(people_pb2.GetPersonRequest, person_id=person_id))
         ).person
 
-    async def list_people(self) -> AsyncIterator[people_pb2.Person]:
+    async def list_people(self) -> AsyncGenerator[people_pb2.Person, None]:
         """Yield the enrolled people by display name."""
         token = ""
         while True:
@@ -471,7 +471,7 @@ class AsyncClient:
         request = message(admin_pb2.GetGenerationRequest, generation=generation)
         return (await self._call(self._admin.GetGeneration, request)).generation
 
-    async def watch_generation(self, generation: int) -> AsyncIterator[admin_pb2.Generation]:
+    async def watch_generation(self, generation: int) -> AsyncGenerator[admin_pb2.Generation, None]:
         """Yield a generation now and after each change, until it is built, or FAILED, or dropped."""
         seen, coming = b"", True
         while coming:

@@ -42,6 +42,13 @@ def part(field: str, kind: Callable[P, M], /, *_: P.args, **fields: P.kwargs) ->
     return _made(kind, fields, f"{field}.")
 
 
+def a_string(name: str, value: str) -> str:
+    """Return a string. Raises TypeError for anything else: None would be taken for a field that is not set."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} takes a string, not {value!r}")
+    return value
+
+
 def several(name: str, values: Iterable[T]) -> list[T]:
     """Return values as a list. Raises TypeError for one string, or one path, where several are meant."""
     if isinstance(values, (str, bytes, os.PathLike)):

@@ -6,7 +6,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, cast
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 class Client:
     """``AsyncClient`` behind blocking methods; safe for use from several threads.
 
-    One thread of its own runs the event loop; ``close`` (or ``with``) ends it. An iterator that is dropped half read
+    One thread of its own runs the event loop; ``close`` (or ``with``) ends it. A ``Stream`` that is dropped half read
     is ended there; its ``close`` does it at once.
     """
 
@@ -85,15 +85,15 @@ class Client:
         """Return a video. Raises NotFound."""
         return self._run(self._client.get_video(video_id))
 
-    def list_videos(self, states: Sequence[video_pb2.VideoState.ValueType] = ()) -> Iterator[video_pb2.Video]:
+    def list_videos(self, states: Sequence[video_pb2.VideoState.ValueType] = ()) -> Stream[video_pb2.Video]:
         """Yield the tenant's videos, newest first."""
         return self._iterate(self._client.list_videos(states))
 
-    def watch_video(self, video_id: str, *, after_sequence: int = 0) -> Iterator[video_pb2.Video]:
+    def watch_video(self, video_id: str, *, after_sequence: int = 0) -> Stream[video_pb2.Video]:
         """Yield the video now and after each change, until it is in a final state."""
         return self._iterate(self._client.watch_video(video_id, after_sequence=after_sequence))
 
-    def watch_videos(self) -> Iterator[video_pb2.Video]:
+    def watch_videos(self) -> Stream[video_pb2.Video]:
         """Yield every video of the tenant that changes; never ends by itself."""
         return self._iterate(self._client.watch_videos())
 
@@ -109,7 +109,7 @@ class Client:
         """Return a scene. Raises NotFound."""
         return self._run(self._client.get_scene(scene_id, include_urls=include_urls))
 
-    def list_scenes(self, video_id: str, *, include_urls: bool = False) -> Iterator[Scene]:
+    def list_scenes(self, video_id: str, *, include_urls: bool = False) -> Stream[Scene]:
         """Yield a video's scenes in order."""
         return self._iterate(self._client.list_scenes(video_id, include_urls=include_urls))
 
@@ -140,7 +140,7 @@ class Client:
         include_weak: bool = False,
         timeout_s: float = 10.0,
         **narrowed: Unpack[Narrowed],
-    ) -> Iterator[SearchScenesResponse]:
+    ) -> Stream[SearchScenesResponse]:
         """Yield frames, each with the complete current list of hits; the last is DONE."""
         return self._iterate(
             self._client.search(
@@ -214,7 +214,7 @@ class Client:
         """Return a person. Raises NotFound."""
         return self._run(self._client.get_person(person_id))
 
-    def list_people(self) -> Iterator[Person]:
+    def list_people(self) -> Stream[Person]:
         """Yield the enrolled people by display name."""
         return self._iterate(self._client.list_people())
 
@@ -241,7 +241,7 @@ class Client:
         """Return a generation with its words, by default the one that serves. Raises NotFound."""
         return self._run(self._client.get_generation(generation))
 
-    def watch_generation(self, generation: int) -> Iterator[Generation]:
+    def watch_generation(self, generation: int) -> Stream[Generation]:
         """Yield a generation now and after each change, until it is built, or FAILED, or dropped."""
         return self._iterate(self._client.watch_generation(generation))
 
@@ -302,8 +302,8 @@ class Client:
             return RuntimeError("a blocking call on the client's own thread would wait for itself")
         return Closed() if self._closed else None
 
-    def _iterate(self, frames: AsyncIterator[T]) -> Iterator[T]:
-        return _Stream(self._run, frames)
+    def _iterate(self, frames: AsyncGenerator[T, None]) -> Stream[T]:
+        return Stream(self._run, frames)
 
     async def _end(self) -> None:
         """Close the client and end whatever the loop still does, so that nobody waits for a loop that has stopped."""
@@ -320,18 +320,20 @@ class Client:
         self._loop.close()
 
 
-class _Stream(Iterator[T]):
-    """What an async iterator of the client's loop yields.
+class Stream(Iterator[T]):
+    """What an async generator of the client's loop yields.
 
     Nobody waits when one is dropped half read, for the collector may run on the loop's own thread: asyncio closes the
     async iterator that nobody can reach any more, in its loop and its own time. ``close`` waits.
     """
 
-    def __init__(self, run: Callable[[Coroutine[Any, Any, Any]], Any], frames: AsyncIterator[T]) -> None:
+    def __init__(self, run: Callable[[Coroutine[Any, Any, Any]], Any], frames: AsyncGenerator[T, None]) -> None:
+        """Made by ``Client``."""
         self._run = run
         self._frames = frames
 
     def __next__(self) -> T:
+        """Return what comes next. Raises as the call that it is of."""
         for frame in self._run(self._step()):
             return cast("T", frame)
         raise StopIteration
@@ -348,4 +350,4 @@ class _Stream(Iterator[T]):
         return []
 
     async def _ended(self) -> None:
-        await self._frames.aclose()  # type: ignore[attr-defined]  # an async generator
+        await self._frames.aclose()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -53,6 +54,10 @@ class HeimdexError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} [{self.reason or self.code.name}]"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Be made again without ``__init__``, whose arguments ``args`` does not have: else no pool could return it."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class InvalidArgument(HeimdexError):
