@@ -153,12 +153,14 @@ class EnrolPersonRequest(_message.Message):
     UPLOAD_IDS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     display_name: _builtins.str
-    """Name to show and to search by, 1 to 100 code points. Required."""
+    """Name to show and to search by, 1 to 100 code points, a letter or digit among them; no quotation marks, and no @ at
+    the beginning. Required.
+    """
     request_id: _builtins.str
     """Makes the call idempotent for 24 h. Required."""
     @_builtins.property
     def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Other names, at most 20, each 1 to 100 code points."""
+        """Other names, at most 20, each as the name to show."""
 
     @_builtins.property
     def upload_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
