@@ -139,8 +139,8 @@ class DlibFaces:
         self._hog = self._hog or dlib.get_frontal_face_detector()
         scale = min(1.0, _MAX_SIDE_PX / max(image.shape[:2]))
         height, width = image.shape[:2]
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
+        along, down = max(scale, 1 / width), max(scale, 1 / height)  # of a line of pixels one is left
+        small = cv2.resize(image, None, fx=along, fy=down, interpolation=cv2.INTER_AREA) if scale < 1 else image
         rectangles, margins, _ = self._hog.run(small, 1 if max(small.shape[:2]) <= _SMALL_PX else 0)
         for r, margin in zip(rectangles, margins, strict=True):
             x, y, w, h = (value / scale for value in (r.left(), r.top(), r.width(), r.height()))

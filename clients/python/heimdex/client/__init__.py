@@ -1,6 +1,6 @@
 """Python SDK of Heimdex: upload videos, watch them become searchable, find their scenes.
 
-from heimdex.client import Client, Stream
+from heimdex.client import Client
 
 with Client() as heimdex:
     video = heimdex.upload(Path("talk.mp4")).video_id
