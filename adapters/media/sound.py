@@ -39,8 +39,7 @@ def extract(path: Path, wav: Path, *, duration_s: float, progress: Progress) -> 
             return None
         context: Any = stream.codec_context
         if context is None:
-            codec = stream.codec_tag.strip() or "unknown"
-            raise Rejected("UNSUPPORTED_CODEC", f"the audio codec {codec} is not supported", metadata={"codec": codec})
+            raise Rejected("UNSUPPORTED_CODEC", "the audio codec is not supported")
         start_s: float | None = None
         with wave.open(str(wav), "wb") as out:
             out.setnchannels(1)

@@ -63,7 +63,12 @@ def open_source(path: Path) -> Iterator[InputContainer]:
     """Open a video file for reading; damage in it surfaces as Rejected CORRUPT_VIDEO (permanent)."""
     demuxer = _DEMUXER[sniff(path)]
     try:
-        container = av.open(str(path), format=demuxer, options={"protocol_whitelist": "file"})
+        container = av.open(
+            str(path),
+            format=demuxer,
+            options={"protocol_whitelist": "file"},
+            metadata_errors="replace",  # titles in CP949 and the like, which nobody reads
+        )
     except av.error.FFmpegError as error:
         raise Rejected("CORRUPT_VIDEO", "the file is damaged or cut off: its index cannot be read") from error
     with container:
@@ -82,8 +87,7 @@ def picture_stream(container: InputContainer, *, threads: int = 1) -> VideoStrea
     stream = next((s for s in films if best is not None and s.index == best.index), films[0])
     context: Any = stream.codec_context  # None when no decoder is known
     if context is None:
-        codec = stream.codec_tag.strip() or "unknown"
-        raise Rejected("UNSUPPORTED_CODEC", f"the video codec {codec} is not supported", metadata={"codec": codec})
+        raise Rejected("UNSUPPORTED_CODEC", "the video codec is not supported")
     context.thread_type = "AUTO"
     context.thread_count = threads
     return stream

@@ -43,7 +43,9 @@ def up(  # noqa: PLR0917 -- typer makes each parameter an option
     catalog: Annotated[
         str | None, typer.Option(help="URL of the catalogue, such as postgresql://…; remembered. [SQLite in the home]")
     ] = None,
-    ports: Annotated[int | None, typer.Option(help="First of 32 ports in a row for this stack.")] = None,
+    ports: Annotated[
+        int | None, typer.Option(min=1024, max=65_504, help="First of 32 ports in a row for this stack.")
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="NAME=VALUE for all processes; remembered.")
     ] = None,

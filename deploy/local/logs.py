@@ -43,7 +43,8 @@ def tail(path: Path, lines: int) -> list[str]:
     with path.open("rb") as stream:
         stream.seek(0, 2)
         stream.seek(max(0, stream.tell() - _TAIL_BYTES))
-        return stream.read().decode(errors="replace").splitlines()[-lines:]
+        last = stream.read().decode(errors="replace").splitlines()
+        return last[max(0, len(last) - lines) :]
 
 
 def follow(paths: list[Path]) -> Iterator[tuple[str, str]]:

@@ -29,6 +29,18 @@ def _sound_alone(path: Path) -> Path:
     return path
 
 
+def _patched(path: Path, old: bytes, new: bytes) -> Path:
+    """Return a story in which some bytes are others."""
+    body = _story(path).read_bytes()
+    assert old in body
+    path.write_bytes(body.replace(old, new))
+    return path
+
+
+def _without_decoder(path: Path) -> Path:
+    return _patched(path, b"avc1", b"zzzz")
+
+
 _REJECTED: dict[str, tuple[Build, str]] = {
     "empty.mp4": (make.zero_bytes, "EMPTY_FILE"),
     "text.mp4": (make.text_file, "NOT_A_VIDEO"),
@@ -37,6 +49,7 @@ _REJECTED: dict[str, tuple[Build, str]] = {
     "sound.mkv": (make.audio_only, "NO_VIDEO_STREAM"),
     "sound.wav": (_sound_alone, "NO_VIDEO_STREAM"),
     "eleven-minutes.mp4": (_long, "TOO_LONG"),
+    "no-decoder.mp4": (_without_decoder, "UNSUPPORTED_CODEC"),
     "tiny.mp4": (lambda path: make.make_video(path, [(make.card(1), 0.4)], size=(8, 8)), "UNSUPPORTED_DIMENSIONS"),
 }
 
@@ -94,6 +107,8 @@ _TAKEN: dict[str, Build] = {
     "one-frame.mp4": make.one_frame,
     "cut-off.mkv": lambda path: make.cut_off(path, _story(path.with_name("whole.mkv")), keep=0.8),
     "corrupt-tail.mp4": lambda path: make.corrupt_tail(path, _story(path.with_name("whole.mp4")), keep=0.8),
+    "title-in-cp949.avi": lambda path: _patched(path, b"Lavf", "한글".encode("cp949")),
+    "title-in-cp949.mkv": lambda path: _patched(path, b"Lavf", "한글".encode("cp949")),
     "late-sound.mp4": lambda path: _story(path, audio_start_s=1.0),
 }
 

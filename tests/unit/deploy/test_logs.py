@@ -23,6 +23,7 @@ def home(tmp_path: Path) -> Home:
 def test_tail_gives_the_last_lines(home: Home) -> None:
     assert tail(home.logs / "kafka.log", 2) == ["line 98", "line 99"]
     assert tail(home.logs / "asr.log", 2) == []
+    assert tail(home.logs / "kafka.log", 0) == []
 
 
 def test_a_name_that_is_none_lists_those_that_are(home: Home) -> None:

@@ -194,7 +194,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_TOO_LARGE: _ErrorReason.ValueType  # 35
     """Larger than allowed. Metadata: `size_bytes`, `limit_bytes`."""
     ERROR_REASON_UNSUPPORTED_CODEC: _ErrorReason.ValueType  # 36
-    """The codec is not supported. Metadata: `codec`."""
+    """The codec is not supported."""
     ERROR_REASON_UNSUPPORTED_DIMENSIONS: _ErrorReason.ValueType  # 37
     """The picture is larger or smaller than allowed. Metadata: `width_px`, `height_px`."""
     ERROR_REASON_BAD_ARTIFACT: _ErrorReason.ValueType  # 38
@@ -274,7 +274,7 @@ ERROR_REASON_TOO_LONG: ErrorReason.ValueType  # 34
 ERROR_REASON_TOO_LARGE: ErrorReason.ValueType  # 35
 """Larger than allowed. Metadata: `size_bytes`, `limit_bytes`."""
 ERROR_REASON_UNSUPPORTED_CODEC: ErrorReason.ValueType  # 36
-"""The codec is not supported. Metadata: `codec`."""
+"""The codec is not supported."""
 ERROR_REASON_UNSUPPORTED_DIMENSIONS: ErrorReason.ValueType  # 37
 """The picture is larger or smaller than allowed. Metadata: `width_px`, `height_px`."""
 ERROR_REASON_BAD_ARTIFACT: ErrorReason.ValueType  # 38
