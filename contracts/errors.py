@@ -6,11 +6,15 @@ Reasons are the names of ``heimdex.common.v1.ErrorReason`` without their prefix.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 DOMAIN = "heimdex"
+
+_LACKING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""What a machine has too little of for a while: space, files, memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,3 +171,17 @@ class Erased(HeimdexError):
 
     code = "NOT_FOUND"
     default_reason = "NOT_FOUND"
+
+
+def typed(error: Exception, where: str) -> HeimdexError:
+    """Return what an exception that nobody gave a type means: a machine that lacks something, else a defect.
+
+    Its text is for the log only: it may hold what users said.
+
+    Args:
+        where: what was being done, of ours: a stage, a function.
+    """
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _LACKING):
+        lacking = "memory" if isinstance(error, MemoryError) else errno.errorcode[error.errno or 0]
+        return DependencyUnavailable("machine", f"the machine of {where} has too little: {lacking}")
+    return Internal(f"{type(error).__name__} in {where}")

@@ -48,7 +48,7 @@ def scene_fact(scene: SceneRow, *, now_ms: int, gallery_version: int | None = No
 
 
 def scene_tombstone(tenant_id: str, scene_id: str, *, revision: int = 0) -> Record:
-    """Return the end of a scene: no value, so compaction forgets everything said of it.
+    """Return the end of a scene: no value, so compaction forgets, in a while, everything said of it.
 
     Args:
         revision: the one that has it no longer; enters the event id, for a later one may have it again. 0 when its

@@ -10,13 +10,16 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 from typing import cast
 
 import structlog
+from pydantic import Field
 
 from adapters import logs, tracing
 from adapters.bus.intake import Intake
@@ -43,6 +46,8 @@ _log = structlog.get_logger()
 class Settings(BusSettings, ObjectSettings, PipelineSettings):
     """What the process reads from its environment, all with the prefix HEIMDEX_."""
 
+    work_dir: Path = Field(default=Path("work"), description="files of runs; beside the cache, sources are links there")
+
 
 def worker(noun: str, settings: Settings) -> Worker:
     """Return a stage's worker: ``processors.<noun>.worker.StageWorker``."""
@@ -67,6 +72,8 @@ async def compose(settings: Settings, nouns: Sequence[str], resources: AsyncExit
     for stage in (flow.STAGES[noun] for noun in nouns):
         child = ModelChild(threads=settings.threads)
         resources.push_async_callback(child.close)
+        work = settings.work_dir / settings.instance / stage.noun
+        await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)  # of a process that was killed: videos, too
         runner = StageRunner(
             stage,
             worker(stage.noun, settings),
@@ -75,6 +82,7 @@ async def compose(settings: Settings, nouns: Sequence[str], resources: AsyncExit
             producer=producer,
             child=child,
             slot=model_slot if stage.model else asyncio.Semaphore(1),
+            work=work,
             deployed=deployed,
             clock=clock,
             observe=StageObserver(spans).run,

@@ -11,7 +11,6 @@ import hashlib
 import mimetypes
 import secrets
 import shutil
-import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -85,6 +84,7 @@ class StageRunner:
         producer: Producer,
         child: Child,
         slot: asyncio.Semaphore,
+        work: Path,
         deployed: plan.Pipeline,
         clock: Clock,
         observe: Observe = unobserved,
@@ -94,6 +94,7 @@ class StageRunner:
 
         Args:
             slot: taken for the whole of a run; shared by the model stages of a process.
+            work: folder of this stage in this process alone: each run has one in it, and takes it away.
             observe: watches work that is done here, not endings that are only told again.
             deployed: what this worker serves; other plans are parked.
             deadline_factor: stretches the stage's deadline on slow machines.
@@ -105,6 +106,7 @@ class StageRunner:
         self._producer = producer
         self._child = child
         self._slot = slot
+        self._work_dir = work
         self._deployed = deployed
         self._clock = clock
         self._observe = observe
@@ -165,7 +167,8 @@ class StageRunner:
         deadline_s = self._deadline_s(delivery)
         start, start_s = self._now(), self._clock.monotonic_s()
         attempt = secrets.token_hex(6)
-        workdir = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=f"heimdex-{self._stage.noun}-"))
+        workdir = self._work_dir / attempt
+        await asyncio.to_thread(workdir.mkdir, mode=0o700, parents=True)
         committing: asyncio.Future[Finished] | None = None
         try:
             async with asyncio.timeout(deadline_s):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from contracts import flow
@@ -17,9 +19,23 @@ _TIMEOUT_MS = 15_000
 _VISIBLE_S = 15.0
 _LOOK_S = 0.1
 
+_COMPACTED: Mapping[str, str] = MappingProxyType({
+    "cleanup.policy": flow.Cleanup.COMPACT.value,
+    # Kafka leaves the segment that it writes as it is, and half of a log: for weeks, as its own settings are.
+    "segment.ms": str(flow.DAY_MS),
+    "max.compaction.lag.ms": str(flow.DAY_MS),
+    "delete.retention.ms": str(7 * flow.DAY_MS),  # a reader may be late with tombstones as with anything else
+})  # fmt: skip
+"""What is erased leaves a compacted topic within two days, by the next record of its partition at the latest."""
+
+_OF_TOPIC = 1
+"""``config_source`` of what was set for this very topic. Source: KIP-226."""
+
 
 async def ensure_topics(bootstrap: str, *, prefix: str, partitions: int, replicas: int = 1) -> None:
     """Create what is missing and return when the broker tells of every topic. Safe to repeat.
+
+    A compacted topic that is there gets what makes it forget, but where its operator has set that otherwise.
 
     Args:
         partitions: of every topic that does not say otherwise.
@@ -45,6 +61,7 @@ async def ensure_topics(bootstrap: str, *, prefix: str, partitions: int, replica
             while len(have := await _partition_counts(admin, wanted)) < len(wanted):  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(_LOOK_S)
         _check(have, wanted, partitions)
+        await _make_forget(admin, [name for name, topic in wanted.items() if topic.cleanup is flow.Cleanup.COMPACT])
 
 
 async def topics_present(bootstrap: str, *, prefix: str, names: Iterable[str] = flow.TOPICS) -> bool:
@@ -97,5 +114,19 @@ def _check(have: Mapping[str, int], wanted: Mapping[str, flow.Topic], partitions
 
 
 def _new(name: str, topic: flow.Topic, partitions: int, replicas: int) -> NewTopic:
-    configs = {"cleanup.policy": topic.cleanup.value, "retention.ms": str(topic.retention_ms)}
+    own = _COMPACTED if topic.cleanup is flow.Cleanup.COMPACT else {"cleanup.policy": topic.cleanup.value}
+    configs = {**own, "retention.ms": str(topic.retention_ms)}
     return NewTopic(name, topic.partitions or partitions, replicas, topic_configs=configs)
+
+
+async def _make_forget(admin: Any, names: Iterable[str]) -> None:
+    for name in names:
+        topic = ConfigResource(ConfigResourceType.TOPIC, name)
+        [told] = await admin.describe_configs([topic])
+        own = {entry[0]: entry[1] for entry in told.resources[0][4] if entry[3] == _OF_TOPIC}
+        if not own.keys() >= _COMPACTED.keys():  # the request replaces all of them
+            topic = ConfigResource(ConfigResourceType.TOPIC, name, configs={**_COMPACTED, **own})
+            [altered] = await admin.alter_configs([topic])
+            code, message = altered.resources[0][:2]
+            if code:
+                raise DependencyUnavailable("kafka", f"topic {name} was not configured: {message or for_code(code)}")

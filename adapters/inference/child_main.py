@@ -18,7 +18,7 @@ import traceback
 from pathlib import Path
 
 from adapters.inference import wire
-from contracts.errors import HeimdexError, Internal, ModelUnavailable
+from contracts.errors import HeimdexError, Internal, typed
 
 HEARTBEAT_S = 2.0
 SHARE_EVERY_S = 0.1
@@ -106,11 +106,9 @@ def main(fd: int, parent_pid: int) -> None:
             result = getattr(importlib.import_module(module), function)(call.job, pipe.share)
         except HeimdexError as problem:
             error = problem
-        except MemoryError:
-            error = ModelUnavailable("model", "the model child ran out of memory")
         except Exception as problem:  # noqa: BLE001 - the one place where a defect of the work becomes a typed state
             traceback.print_exc()
-            error = Internal(f"{type(problem).__name__} in {call.perform}: {problem}")
+            error = typed(problem, call.perform)
         pipe.done(result, error)
         del call, result, error
 

@@ -42,6 +42,7 @@ def environment(home: Home, config: Config, models: Path) -> dict[str, str]:
     HEIMDEX_CATALOG          SQLAlchemy URL
     HEIMDEX_MODELS_DIR       folder of assembled model files
     HEIMDEX_CACHE_DIR        host-local, bounded cache of source videos
+    HEIMDEX_WORK_DIR         files of stages while they run
     HEIMDEX_INFERENCE        host:port (gRPC)
     HEIMDEX_GATEWAY_LISTEN   host:port (gRPC)
     HEIMDEX_JWKS_FILE        public keys that tokens are verified with
@@ -70,6 +71,7 @@ def environment(home: Home, config: Config, models: Path) -> dict[str, str]:
         "HEIMDEX_CATALOG": config.catalog or f"sqlite+aiosqlite:///{home.data / 'catalog.db'}",
         "HEIMDEX_MODELS_DIR": str(models),
         "HEIMDEX_CACHE_DIR": str(home.data / "source-cache"),
+        "HEIMDEX_WORK_DIR": str(home.data / "work"),
         "HEIMDEX_INFERENCE": f"{LOOPBACK}:{ports['inference']}",
         "HEIMDEX_GATEWAY_LISTEN": f"{LOOPBACK}:{ports['gateway']}",
         "HEIMDEX_JWKS_FILE": str(home.keys / "jwks.json"),

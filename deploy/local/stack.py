@@ -65,6 +65,8 @@ def up(home: Home, options: Options, say: Say) -> Config:
         processes = [p for p in table(home, config, places) if p.is_server or not options.servers_only]
         if was_running and not options.settings and _all_ready(manager, processes):
             say("already running")
+            if not options.servers_only:
+                _write_client_file(home, config)  # its token ends
             return config
         create_keys(home)
         if was_running:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import pytest
 
 from adapters.bus.memory import MemoryBus
+from contracts import flow
 from contracts.errors import DependencyUnavailable, Internal, PreconditionFailed
 from contracts.ports import Consumer, Handler, Producer, Record
 
@@ -500,10 +501,27 @@ async def test_topics_are_made_once_as_the_flow_says(request: pytest.FixtureRequ
         await admin.start()
         try:
             name = f"{prefix}heimdex-scene-v1"
-            [answer] = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
-            configs = {entry[0]: entry[1] for entry in answer.resources[0][4]}
+            forgets = {"segment.ms": str(flow.DAY_MS), "max.compaction.lag.ms": str(flow.DAY_MS)}
+            own = {"cleanup.policy": "compact", "retention.ms": "-1"}
+            await _until_configured(admin, name, {**own, **forgets, "delete.retention.ms": str(7 * flow.DAY_MS)})
+            own["delete.retention.ms"] = "777"
+            await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs=own)])
+            await _until_configured(admin, name, {**own, "segment.ms": str(7 * flow.DAY_MS)})
+            await ensure_topics(bootstrap, prefix=prefix, partitions=1)
+            await _until_configured(admin, name, {**own, **forgets})
         finally:
             await admin.close()
-        assert (configs["cleanup.policy"], configs["retention.ms"]) == ("compact", "-1")
     finally:
         await delete_topics(bootstrap, prefix=prefix)
+
+
+async def _until_configured(admin: Any, name: str, wanted: dict[str, str]) -> None:
+    """Wait for what the broker tells of a topic: it hears of changes a moment later than its controller."""
+    from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+    told: dict[str, str] = {}
+    async with asyncio.timeout(30):
+        while not told.items() >= wanted.items():
+            [answer] = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
+            told = {entry[0]: entry[1] for entry in answer.resources[0][4]}
+            await asyncio.sleep(0.05)

@@ -11,6 +11,7 @@ import pytest
 
 from deploy.demo.commands import NEXT
 from deploy.demo.film import Shot, make
+from deploy.local.stack import Options, up
 from heimdex.client import Client, NotFound
 from heimdex.search.v1 import search_service_pb2 as search_pb2
 from heimdex.video.v1 import video_pb2
@@ -201,3 +202,12 @@ def test_deleted_video_is_gone_from_every_store(stack: Stack, client: Client, te
 
     assert leftovers(stack, tenant, video.video_id) == {}
     eventually(lambda: tombstones(stack, scene_ids) == set(scene_ids), "tombstones are told")
+
+
+def test_up_on_a_running_stack_renews_the_commands_token(stack: Stack) -> None:
+    stack.home.client_file.write_text("{}")
+    said: list[str] = []
+    up(stack.home, Options(), said.append)
+    assert said == ["already running"]
+    with Client(home=stack.home.root) as client:
+        assert client.list_generations()

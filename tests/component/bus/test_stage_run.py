@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -125,6 +127,7 @@ class Bench:
             producer=self.bus,
             child=self.child,
             slot=asyncio.Semaphore(1),
+            work=Path(tempfile.gettempdir()),
             deployed=pipeline,
             clock=self.clock,
             observe=self.observe,
@@ -379,6 +382,16 @@ async def test_a_defect_fails_at_once_with_a_dead_letter() -> None:
     await bench.intake.handle(await bench.input_of("validate"))
     assert (await bench.manifest()).reason == common_pb2.ERROR_REASON_INTERNAL
     assert len(bench.bus.on(flow.DEAD_LETTER)) == 1
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left"), MemoryError()], ids=["space", "memory"])
+async def test_a_machine_that_lacks_something_is_asked_again_later(error: Exception) -> None:
+    bench = Bench("scenes", raises(error))
+    await bench.ready("validate")
+    await bench.intake.handle(await bench.input_of("validate"))
+    (parked,) = bench.bus.on(next(iter(flow.RETRY_TIERS)))
+    assert codec.headers(parked)[codec.REASON] == "DEPENDENCY_UNAVAILABLE"
+    assert not bench.bus.on(flow.DEAD_LETTER)
 
 
 @pytest.mark.parametrize("value", [b"\xff\xff\xff", b"", None], ids=["garbage", "empty", "null"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -44,6 +45,10 @@ def unavailable(job: str, progress: Progress) -> None:
 
 def defect(job: object, progress: Progress) -> None:
     raise ZeroDivisionError("a defect")
+
+
+def full(job: object, progress: Progress) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device", "민지.mp4")
 
 
 def unpicklable(job: object, progress: Progress) -> Any:

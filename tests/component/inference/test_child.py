@@ -84,7 +84,7 @@ async def test_errors_of_the_tree_keep_type_reason_and_metadata(child: ModelChil
 
 
 async def test_a_defect_is_internal_and_spares_the_child(child: ModelChild) -> None:
-    with pytest.raises(Internal, match="ZeroDivisionError"):
+    with pytest.raises(Internal, match=r"^ZeroDivisionError in child_jobs:defect$"):
         await child.run("child_jobs:defect", None, deadline_s=30)
     pid = child.pid
     with pytest.raises(Internal, match="no_such"):
@@ -96,6 +96,11 @@ async def test_a_defect_is_internal_and_spares_the_child(child: ModelChild) -> N
     with pytest.raises(Internal, match="cannot be pickled"):
         await child.run("child_jobs:double", lambda: None, deadline_s=30)
     assert await child.run("child_jobs:pid", None, deadline_s=30) == pid
+
+
+async def test_a_full_disk_is_transient_and_what_the_system_says_of_it_stays_here(child: ModelChild) -> None:
+    with pytest.raises(DependencyUnavailable, match=r"^the machine of child_jobs:full has too little: ENOSPC$"):
+        await child.run("child_jobs:full", None, deadline_s=30)
 
 
 async def test_large_jobs_and_results_pass(child: ModelChild) -> None:

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import hashlib
 import importlib
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -123,6 +125,7 @@ class Line:
                 producer=self.bus,
                 child=child or InProcess(),
                 slot=slot,
+                work=Path(tempfile.gettempdir()),
                 deployed=self._pipeline,
                 clock=clock,
             )

@@ -64,6 +64,7 @@ class Bench:
             "HEIMDEX_S3_BUCKET": self._buckets[0],
             "HEIMDEX_S3_LEASE_BUCKET": self._buckets[1],
             "HEIMDEX_CACHE_DIR": str(folder / "cache"),
+            "HEIMDEX_WORK_DIR": str(folder / "work"),
             "HEIMDEX_PROFILE": "fake",
             "HEIMDEX_INSTANCE": "slot-0",
         }
@@ -230,6 +231,7 @@ async def test_kill_9_in_mid_stage_takes_the_child_along_and_the_next_boot_does_
     assert await end(first, signal.SIGKILL) == -signal.SIGKILL
     [child] = bench.children()
     await until(lambda: not psutil.pid_exists(child))
+    [left] = (bench.folder / "work" / "slot-0" / "validate").iterdir()
     lease = await bench.lease(video_id)
     assert (lease.released, lease.attempts) == (False, 1)
     (bench.folder / "go").touch()
@@ -237,6 +239,7 @@ async def test_kill_9_in_mid_stage_takes_the_child_along_and_the_next_boot_does_
     event = codec.decode(await bench.fact(events_pb2.VideoValidated))
     assert isinstance(event, events_pb2.VideoValidated)
     assert event.ending.outcome == common_pb2.OUTCOME_OK
+    assert not left.exists()  # it may hold a video that is erased since
     assert (await bench.lease(video_id)).released
     assert await end(second, signal.SIGTERM) == 0
 
