@@ -151,6 +151,23 @@ class Video:
 
 
 @dataclass(frozen=True, slots=True)
+class NewRevision:
+    """A run of a video through the flow that is to begin.
+
+    Attributes:
+        revision: its number, from 1: one more than the last.
+        plan_key: where its plan lies, which nobody changes any more.
+        specs: noun -> spec; of stages with several, joined by commas.
+        records: what begins the work: VIDEO_UPLOADED.
+    """
+
+    revision: int
+    plan_key: str
+    specs: Mapping[str, str]
+    records: Sequence[Record]
+
+
+@dataclass(frozen=True, slots=True)
 class ScenePerson:
     """Somebody in a scene; confidence in [0, 1]."""
 
@@ -422,13 +439,9 @@ class Catalog(Protocol):
         upload_id: str,
         *,
         etag: str,
-        plan_key: str,
-        specs: Mapping[str, str],
-        records: Sequence[Record],
+        begins: NewRevision | None = None,
     ) -> Upload:
-        """COMPLETING -> COMPLETED; for a video: -> VALIDATING, revision 1 with its stage runs (PENDING), outbox
-        ``records``. Safe to repeat.
-        """
+        """COMPLETING -> COMPLETED; a video ``begins``: VALIDATING, stage runs (PENDING), outbox. Safe to repeat."""
         ...
 
     async def abort_upload(self, tenant_id: str, upload_id: str, call: Idempotency) -> Upload:
@@ -456,6 +469,14 @@ class Catalog(Protocol):
         self, tenant_id: str, video_id: str, call: Idempotency, records: Sequence[Record]
     ) -> Video:
         """-> DELETING with outbox; DELETING and DELETED are returned as they are without a second record."""
+        ...
+
+    async def begin_revision(self, tenant_id: str, video_id: str, call: Idempotency, new: NewRevision | None) -> Video:
+        """INDEXED or FAILED -> VALIDATING: ``new``, with its stage runs (PENDING) and outbox; what is searchable stays.
+
+        A call that was made before returns the video as it stands; for others, without ``new`` or where the video has
+        gone on since it was made: PreconditionFailed (VIDEO_STATE). NotFound.
+        """
         ...
 
     async def get_scene(self, tenant_id: str, scene_id: str) -> SceneRow:

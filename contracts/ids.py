@@ -92,7 +92,7 @@ def spec(
     Args:
         settings: name -> value, in any order.
         upstream: specs of the stages waited for, in the order of the flow table.
-        salt: forces a new run of the same work (redrive).
+        salt: forces a new run of the same work.
     """
     parts = [source_sha256, stage, str(schema_version), model_version, salt]
     parts += [f"{k}={settings[k]}" for k in sorted(settings)]

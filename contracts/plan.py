@@ -211,6 +211,11 @@ def planned_specs(plan: manifest_pb2.Plan) -> dict[str, tuple[str, ...]]:
     return planned
 
 
+def salts_of(plan: manifest_pb2.Plan) -> dict[str, str]:
+    """Return noun -> salt of the stages that a plan has run again."""
+    return {flow.STAGE_BY_NUMBER[int(s.stage)].noun: s.salt for s in plan.stages if s.salt}
+
+
 def spec_of(planned: Mapping[str, Sequence[str]], noun: str, index: int) -> str:
     """Return a stage's spec for the generation at ``index``: stages with one spec have it for all."""
     choices = planned[noun]
@@ -228,7 +233,6 @@ def serves(deployed: Pipeline, plan: manifest_pb2.Plan, noun: str, index: int) -
     Models of a generation that is being built are known to its own workers only: they have them in ``deployed``.
     """
     planned = planned_specs(plan)
-    salt = next((s.salt for s in plan.stages if s.stage == flow.STAGES[noun].number), "")
     mine = stage_spec(
         deployed,
         noun,
@@ -237,6 +241,6 @@ def serves(deployed: Pipeline, plan: manifest_pb2.Plan, noun: str, index: int) -
         faces_enabled=plan.faces_enabled,
         revision=plan.revision,
         target=TargetGeneration(plan.generations[index] if index < len(plan.generations) else 0),
-        salt=salt,
+        salt=salts_of(plan).get(noun, ""),
     )
     return mine == spec_of(planned, noun, index)

@@ -37,6 +37,7 @@ from gateway.pages import PageTokens
 from gateway.people_service import PeopleService
 from gateway.performed import PerformedSearches
 from gateway.pictures import Pictures
+from gateway.revisions import Revisions
 from gateway.scene_service import SceneService
 from gateway.search_service import SearchService
 from gateway.searchers import Searchers
@@ -111,7 +112,8 @@ class Process:
         self.pages = PageTokens(secret)
         self.performed = PerformedSearches(self.catalog, self.clock, secret)
         self.poller = ChangePoller(self.catalog, self.clock)
-        self.completion = Completion(self.catalog, self.objects, self.pipeline, self.clock)
+        self.revisions = Revisions(self.catalog, self.objects, self.pipeline, self.clock)
+        self.completion = Completion(self.catalog, self.objects, self.revisions)
         self.inference = inference.channel(settings.inference)
         resources.callback(self.connection.close)
         resources.push_async_callback(self.catalog.close)
@@ -136,7 +138,7 @@ class Process:
         return Service(name, add_UploadServiceServicer_to_server, servicer)
 
     def _videos(self) -> Service:
-        servicer = VideoService(self.catalog, self.objects, self.poller, self.pages, self.clock)
+        servicer = VideoService(self.catalog, self.objects, self.revisions, self.poller, self.pages, self.clock)
         name = video_service_pb2.DESCRIPTOR.services_by_name["VideoService"].full_name
         return Service(name, add_VideoServiceServicer_to_server, servicer)
 

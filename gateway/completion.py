@@ -10,14 +10,12 @@ from collections.abc import Sequence
 
 import structlog
 
-from contracts import facts, ids, plan
-from contracts.catalog import Catalog, Generation, Upload, UploadState
+from contracts.catalog import Catalog, NewRevision, Upload, UploadState
 from contracts.errors import DependencyUnavailable, HeimdexError, NotFound, PreconditionFailed
-from contracts.ports import Clock, ObjectInfo, Objects, Part
+from contracts.ports import ObjectInfo, Objects, Part
+from gateway import revisions
 from gateway.uploads import pieces
-from heimdex.events.v1 import context_pb2, manifest_pb2
-
-_FIRST_REVISION = 1
+from heimdex.events.v1 import manifest_pb2
 
 _log = structlog.get_logger()
 
@@ -25,11 +23,10 @@ _log = structlog.get_logger()
 class Completion:
     """Completes uploads. A client that goes away does not stop what it has begun; the same upload is done once."""
 
-    def __init__(self, catalog: Catalog, objects: Objects, pipeline: plan.Pipeline, clock: Clock) -> None:
+    def __init__(self, catalog: Catalog, objects: Objects, begun: revisions.Revisions) -> None:
         self._catalog = catalog
         self._objects = objects
-        self._pipeline = pipeline
-        self._clock = clock
+        self._revisions = begun
         self._running: dict[str, asyncio.Task[Upload]] = {}
 
     async def complete(self, tenant_id: str, upload_id: str, *, traceparent: str) -> Upload:
@@ -103,73 +100,18 @@ class Completion:
     # ---- the revision ---------------------------------------------------------------------------------
 
     async def _finish(self, upload: Upload, stored: ObjectInfo, traceparent: str) -> Upload:
-        if not upload.video_id:
-            return await self._catalog.finish_completion(
-                upload.tenant_id, upload.upload_id, etag=stored.etag, plan_key="", specs={}, records=()
-            )
-        plan_key = ids.plan_key(upload.tenant_id, upload.video_id, _FIRST_REVISION)
-        fixed = await self._fix(plan_key, await self._plan(upload, stored))
-        context = context_pb2.EventContext(
-            tenant_id=upload.tenant_id,
-            video_id=upload.video_id,
-            revision=_FIRST_REVISION,
-            plan_key=plan_key,
-            root_traceparent=traceparent,
-        )
+        begins = await self._first(upload, stored, traceparent) if upload.video_id else None
         return await self._catalog.finish_completion(
-            upload.tenant_id,
-            upload.upload_id,
-            etag=stored.etag,
-            plan_key=plan_key,
-            specs={noun: ",".join(each) for noun, each in plan.planned_specs(fixed).items()},
-            records=[facts.video_uploaded(context, fixed.create_time)],
+            upload.tenant_id, upload.upload_id, etag=stored.etag, begins=begins
         )
 
-    async def _plan(self, upload: Upload, stored: ObjectInfo) -> manifest_pb2.Plan:
-        tenant = await self._catalog.tenant(upload.tenant_id)
-        active = await self._catalog.active_generation()
-        building = await self._catalog.building_generations()
-        others = [generation for generation in building if generation.models != active.models]
+    async def _first(self, upload: Upload, stored: ObjectInfo, traceparent: str) -> NewRevision:
         source = manifest_pb2.Source(
             key=upload.object_key, etag=stored.etag, size_bytes=stored.size_bytes, sha256=upload.sha256
         )
-        return plan.build_plan(
-            self._pipeline,
-            tenant_id=upload.tenant_id,
-            video_id=upload.video_id,
-            revision=_FIRST_REVISION,
-            source=source,
-            faces_enabled=tenant.faces_enabled,
-            # Those of the same models need no work of their own: commit writes to every one that there is then.
-            generations=[_target(generation) for generation in (active, *others)],
-            create_time=facts.timestamp(self._clock.now_ms()),
+        return await self._revisions.prepare(
+            upload.tenant_id, upload.video_id, revisions.FIRST, source, traceparent=traceparent
         )
-
-    async def _fix(self, key: str, wanted: manifest_pb2.Plan) -> manifest_pb2.Plan:
-        """Put a plan and return the one that is there then.
-
-        An earlier try may have put it. The same but for its time is kept, so that all tries tell the same. Another one
-        (deployed since, or faces switched) is replaced: nobody works by a plan before VIDEO_UPLOADED is written.
-        """
-        body = wanted.SerializeToString(deterministic=True)
-        try:
-            await self._objects.put(key, body, content_type="application/protobuf", if_none_match=True)
-        except PreconditionFailed:
-            found, info = await self._objects.get(key)
-            earlier = manifest_pb2.Plan.FromString(found)
-            same = manifest_pb2.Plan()
-            same.CopyFrom(wanted)
-            same.create_time.CopyFrom(earlier.create_time)
-            if same == earlier:
-                return earlier
-            await self._objects.put(key, body, content_type="application/protobuf", if_match=info.etag)
-        return wanted
-
-
-def _target(generation: Generation) -> plan.TargetGeneration:
-    """Return a generation with the models whose vectors its collections hold."""
-    models = {"embeddings": generation.text_model, "vision": generation.vision_model}
-    return plan.TargetGeneration(generation.generation, models)
 
 
 def _check_parts(upload: Upload, parts: Sequence[Part]) -> None:

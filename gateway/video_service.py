@@ -1,4 +1,4 @@
-"""Video service: GetVideo, ListVideos, WatchVideo, WatchVideos, GetPlaybackUrl, DeleteVideo."""
+"""Video service: GetVideo, ListVideos, WatchVideo, WatchVideos, GetPlaybackUrl, ReprocessVideo, DeleteVideo."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from contracts.ports import Clock, Objects
 from gateway import identity, validation, videos
 from gateway.pages import PageTokens
 from gateway.requests import idempotency
+from gateway.revisions import Revisions
 from gateway.watch import HEARTBEAT_S, ChangePoller
 from heimdex.video.v1 import video_pb2
 from heimdex.video.v1 import video_service_pb2 as pb
@@ -26,10 +27,11 @@ _PLAYABLE: Final = frozenset({
 class VideoService(VideoServiceServicer):
     """The tenant's videos."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  # what the services share
         self,
         catalog: Catalog,
         objects: Objects,
+        revisions: Revisions,
         poller: ChangePoller,
         pages: PageTokens,
         clock: Clock,
@@ -38,6 +40,7 @@ class VideoService(VideoServiceServicer):
     ) -> None:
         self._catalog = catalog
         self._objects = objects
+        self._revisions = revisions
         self._poller = poller
         self._pages = pages
         self._clock = clock
@@ -118,6 +121,15 @@ class VideoService(VideoServiceServicer):
         if video.duration_ms:
             response.duration.CopyFrom(videos.duration(video.duration_ms))
         return response
+
+    async def ReprocessVideo(self, request: pb.ReprocessVideoRequest, context: Any) -> pb.ReprocessVideoResponse:
+        """Begin another revision of a video."""
+        who = identity.principal()
+        call = idempotency(who, "ReprocessVideo", request)
+        video_id = validation.resource_id(request.video_id, "video_id", "vid")
+        traceparent = identity.trace().traceparent
+        video = await self._revisions.reprocess(who.tenant_id, video_id, call, traceparent=traceparent)
+        return pb.ReprocessVideoResponse(video=self._message(video))
 
     async def DeleteVideo(self, request: pb.DeleteVideoRequest, context: Any) -> pb.DeleteVideoResponse:
         """Begin the erasure of a video."""

@@ -69,7 +69,7 @@ def require(run: Run, noun: str) -> None:
     """Refuse to work without the result of ``noun``.
 
     It ended REJECTED or FAILED, so there is nothing to look at; that is no outcome of having looked. Its own ending
-    says why, and its dead letter, if any, is the one to redrive.
+    says why, and it is the one that runs again when the video is processed again.
 
     Raises: Rejected (permanent) with the reason of ``noun``.
     """

@@ -9,6 +9,7 @@ from adapters.catalog.generations import Generations
 from adapters.catalog.matches import Matches
 from adapters.catalog.outbox import Outbox
 from adapters.catalog.people import People
+from adapters.catalog.revisions import Revisions
 from adapters.catalog.scenes import Scenes
 from adapters.catalog.searches import Searches
 from adapters.catalog.tenants import Tenants
@@ -23,6 +24,7 @@ class SqlCatalog(
     Tenants,
     Uploads,
     Videos,
+    Revisions,
     Scenes,
     Watch,
     People,

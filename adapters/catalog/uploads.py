@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy import exists, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from adapters.catalog.effects import changed, command, emit, lock_video, made_before, remember, settle
+from adapters.catalog.effects import changed, command, lock_video, made_before, remember
 from adapters.catalog.engine import Transactions
-from adapters.catalog.models import PhotoRow, RevisionRow, StageRunRow, UploadRow, VideoRow
+from adapters.catalog.models import PhotoRow, UploadRow, VideoRow
+from adapters.catalog.revisions import begin
 from adapters.catalog.rows import upload_of, upload_row
-from adapters.catalog.state import PENDING, Command
-from contracts.catalog import UPLOAD_URL_LIFE_S, Idempotency, Upload, UploadState, VideoState
+from adapters.catalog.state import Command
+from contracts.catalog import UPLOAD_URL_LIFE_S, Idempotency, NewRevision, Upload, UploadState, VideoState
 from contracts.errors import AlreadyExists, NotFound, PreconditionFailed
-from contracts.flow import STAGES
-from contracts.ports import Record
 
 _LIVE = (VideoState.COMPLETING, VideoState.VALIDATING, VideoState.PROCESSING, VideoState.INDEXED)
-_TRACEPARENT = "traceparent"
 UNUSED_MS = 86_400_000
 """How long a completed photo or query image may wait to be used."""
 
@@ -96,11 +94,9 @@ class Uploads(Transactions):
         upload_id: str,
         *,
         etag: str,
-        plan_key: str,
-        specs: Mapping[str, str],
-        records: Sequence[Record],
+        begins: NewRevision | None = None,
     ) -> Upload:
-        """COMPLETING -> COMPLETED; a video begins its revision 1. A completed upload is returned as it is."""
+        """COMPLETING -> COMPLETED; a video ``begins`` its revision 1. A completed upload is returned as it is."""
 
         async def work(session: AsyncSession) -> Upload:
             row = await _locked(session, tenant_id, upload_id)
@@ -110,16 +106,11 @@ class Uploads(Transactions):
                 raise _closed(row)
             now_ms = self._now_ms()
             row.state, row.etag, row.update_ms = UploadState.COMPLETED, etag, now_ms
-            if row.video_id:
+            if begins is not None:
                 video = await lock_video(session, tenant_id, row.video_id)
-                runs = _first_revision(video, plan_key, specs, _root_traceparent(records), now_ms)
-                session.add_all(runs)
-                video.command, video.source_etag = Command.RUN, etag
-                settle(video, [run for run in runs if isinstance(run, StageRunRow)])
-                await emit(session, records, now_ms)
+                video.source_etag = etag
+                await begin(session, video, begins, now_ms)
                 await changed(session, [video], now_ms)
-            else:
-                await emit(session, records, now_ms)
             return upload_of(row)
 
         return await self._write(work)
@@ -228,40 +219,6 @@ async def _refuse_duplicate(session: AsyncSession, upload: Upload) -> None:
     video_id = await session.scalar(query.order_by(VideoRow.create_ms).limit(1))
     if video_id is not None:
         raise AlreadyExists("video", video_id, "the tenant has this content already")
-
-
-def _first_revision(
-    video: VideoRow, plan_key: str, specs: Mapping[str, str], traceparent: str, now_ms: int
-) -> list[RevisionRow | StageRunRow]:
-    video.revision = 1
-    revision = RevisionRow(
-        video_id=video.video_id,
-        revision=1,
-        tenant_id=video.tenant_id,
-        plan_key=plan_key,
-        root_traceparent=traceparent,
-        create_ms=now_ms,
-    )
-    runs = [
-        StageRunRow(
-            video_id=video.video_id,
-            revision=1,
-            stage=noun,
-            tenant_id=video.tenant_id,
-            spec=specs.get(noun, ""),
-            state=PENDING,
-        )
-        for noun in STAGES
-    ]
-    return [revision, *runs]
-
-
-def _root_traceparent(records: Sequence[Record]) -> str:
-    for record in records:
-        for name, value in record.headers:
-            if name == _TRACEPARENT:
-                return value.decode()
-    return ""
 
 
 def _closed(row: UploadRow) -> PreconditionFailed:

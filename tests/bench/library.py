@@ -14,7 +14,7 @@ from adapters.models import profiles
 from adapters.models.settings import ModelSettings
 from adapters.models.vision.label_bridge import vectors_file
 from contracts import ids
-from contracts.catalog import Idempotency, StageRun, StageUpdate, Upload, UploadState
+from contracts.catalog import Idempotency, NewRevision, StageRun, StageUpdate, Upload, UploadState
 from contracts.flow import STAGES
 from contracts.ports import Float32, VectorIndex, VectorRow
 from indexer.commit.rows import Rows, rows
@@ -113,8 +113,8 @@ async def _catalogue(stores: Stores, tenant_id: str, video_id: str, file_name: s
     call = Idempotency(tenant_id, "bench", "CreateUpload", upload.upload_id, upload.sha256)
     await catalog.create_upload(upload, call, allow_duplicate=True)
     await catalog.begin_completion(tenant_id, upload.upload_id)
-    plan_key = ids.plan_key(tenant_id, video_id, _REVISION)
-    await catalog.finish_completion(tenant_id, upload.upload_id, etag="", plan_key=plan_key, specs={}, records=())
+    begins = NewRevision(_REVISION, ids.plan_key(tenant_id, video_id, _REVISION), {}, ())
+    await catalog.finish_completion(tenant_id, upload.upload_id, etag="", begins=begins)
     await catalog.commit_revision(
         tenant_id, video_id, _REVISION, scenes=made.scenes, language=made.language, now_ms=now_ms, records=()
     )

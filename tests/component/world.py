@@ -19,7 +19,7 @@ from adapters.objects.memory import MemoryObjects
 from adapters.text.memory import MemoryText
 from adapters.vectors.memory import MemoryVectors
 from contracts import facts, flow, ids, plan
-from contracts.catalog import Build, Generation, Idempotency, StageRun, StageUpdate, Upload, UploadState
+from contracts.catalog import Build, Generation, Idempotency, NewRevision, StageRun, StageUpdate, Upload, UploadState
 from contracts.delivery import Delivery
 from contracts.errors import DependencyUnavailable
 from contracts.ports import Record, TextRow, VectorRow
@@ -132,14 +132,17 @@ class World:
             TENANT,
             upload.upload_id,
             etag=stored.etag,
-            plan_key=made.context.plan_key,
-            specs={noun: ",".join(each) for noun, each in plan.planned_specs(made.plan).items()},
-            records=[facts.video_uploaded(made.context, made.plan.create_time)],
+            begins=NewRevision(
+                1,
+                made.context.plan_key,
+                {noun: ",".join(each) for noun, each in plan.planned_specs(made.plan).items()},
+                [facts.video_uploaded(made.context, made.plan.create_time)],
+            ),
         )
         return made
 
     async def next_revision(self, ingest: Ingest) -> Ingest:
-        """Return a further revision of a video, as a redrive would plan it."""
+        """Return a further revision of a video, as ReprocessVideo would plan it."""
         upload = await self.catalog.get_upload(TENANT, ingest.upload_id)
         made = self.planned(upload, ingest.plan.revision + 1, ingest.plan.source.etag, faces=True)
         await self.objects.put(made.context.plan_key, made.plan.SerializeToString(deterministic=True))

@@ -28,6 +28,7 @@ from contracts.catalog import (
     Generation,
     Idempotency,
     Match,
+    NewRevision,
     Person,
     Photo,
     Query,
@@ -115,7 +116,7 @@ async def uploaded(catalog: SqlCatalog, *, sha256: str = "ab" * 32, tenant: str 
     made = await catalog.create_upload(upload(sha256=sha256, tenant=tenant), call(tenant=tenant), allow_duplicate=True)
     await catalog.begin_completion(tenant, made.upload_id)
     await catalog.finish_completion(
-        tenant, made.upload_id, etag="e", plan_key="plan", specs=SPECS, records=[record(made.video_id)]
+        tenant, made.upload_id, etag="e", begins=NewRevision(1, "plan", SPECS, [record(made.video_id)])
     )
     return made.video_id
 
@@ -305,7 +306,7 @@ async def test_completion_is_safe_to_repeat_and_may_be_taken_back(catalog: SqlCa
     await catalog.begin_completion(TENANT, made.upload_id)
     for _ in range(2):
         done = await catalog.finish_completion(
-            TENANT, made.upload_id, etag="e", plan_key="plan", specs=SPECS, records=[record(made.video_id)]
+            TENANT, made.upload_id, etag="e", begins=NewRevision(1, "plan", SPECS, [record(made.video_id)])
         )
         assert done.state is UploadState.COMPLETED
     assert len(await sent(catalog)) == 1
@@ -320,7 +321,7 @@ async def test_two_completions_at_once_make_one_revision(catalog: SqlCatalog) ->
     await asyncio.gather(
         *(
             catalog.finish_completion(
-                TENANT, made.upload_id, etag="e", plan_key="plan", specs=SPECS, records=[record(made.video_id)]
+                TENANT, made.upload_id, etag="e", begins=NewRevision(1, "plan", SPECS, [record(made.video_id)])
             )
             for _ in range(5)
         )
@@ -345,6 +346,52 @@ async def test_a_completion_whose_maker_is_gone_is_opened_again(catalog: SqlCata
     assert await catalog.reopen_stuck(clock.now_ms) == 0
     assert await catalog.reopen_stuck(clock.now_ms + 1) == 1
     assert (await catalog.get_upload(TENANT, made.upload_id)).state is UploadState.OPEN
+
+
+async def test_a_further_revision_begins_once_and_what_was_searchable_stays(catalog: SqlCatalog) -> None:
+    video_id, rows = await indexed(catalog)
+    await sent(catalog)
+    again, second = call("ReprocessVideo"), NewRevision(2, "plan2", SPECS, [record(video_id)])
+    for _ in range(2):
+        video = await catalog.begin_revision(TENANT, video_id, again, second)
+        assert (video.state, video.revision, video.searchable_revision) == (VideoState.VALIDATING, 2, 1)
+        assert (video.plan_key, {run.state for run in video.stages}) == ("plan2", {"PENDING"})
+    assert (await catalog.begin_revision(TENANT, video_id, again, None)).revision == 2
+    assert await sent(catalog) == [record(video_id)]
+    assert await catalog.root_traceparent(video_id, 2) == "00-aa-bb-01"
+    assert [row.scene_id for row in await catalog.list_scenes(TENANT, video_id, limit=10)] == [r.scene_id for r in rows]
+    assert await catalog.apply_updates([ended(video_id, "validate", "FAILED")], NOW_MS) == 0, "of the first revision"
+    failed = replace(ended(video_id, "validate", "FAILED", reason="INTERNAL"), revision=2)
+    await catalog.apply_updates([failed], NOW_MS)
+    assert (await catalog.get_video(TENANT, video_id)).state is VideoState.FAILED
+    assert len(await catalog.list_scenes(TENANT, video_id, limit=10)) == len(rows)
+    third = NewRevision(3, "plan3", SPECS, [record(video_id)])
+    assert (await catalog.begin_revision(TENANT, video_id, call("ReprocessVideo"), third)).revision == 3
+
+
+async def test_no_revision_begins_beside_another_or_of_a_video_that_goes(catalog: SqlCatalog) -> None:
+    running = await uploaded(catalog)
+    ready, _ = await indexed(catalog)
+    going, _ = await indexed(catalog)
+    await catalog.request_deletion(TENANT, going, call("DeleteVideo"), [])
+    await sent(catalog)
+    for video_id, revision, state in (
+        (running, 2, "validating"), (going, 2, "deleting"), (ready, 1, "indexed"), (ready, 3, "indexed"),
+    ):  # fmt: skip
+        with pytest.raises(PreconditionFailed) as caught:
+            new = NewRevision(revision, "plan", SPECS, [record(video_id)])
+            await catalog.begin_revision(TENANT, video_id, call("ReprocessVideo"), new)
+        assert (caught.value.reason, caught.value.metadata) == ("VIDEO_STATE", {"state": state})
+    with pytest.raises(PreconditionFailed):
+        await catalog.begin_revision(TENANT, ready, call("ReprocessVideo"), None)
+    with pytest.raises(NotFound):
+        await catalog.begin_revision(OTHER, ready, call("ReprocessVideo", tenant=OTHER), None)
+    new = NewRevision(2, "plan", SPECS, [record(ready)])
+    begun = await asyncio.gather(
+        *(catalog.begin_revision(TENANT, ready, call("ReprocessVideo"), new) for _ in range(4)), return_exceptions=True
+    )
+    assert sorted(type(one).__name__ for one in begun) == ["PreconditionFailed"] * 3 + ["Video"]
+    assert await sent(catalog) == [record(ready)]
 
 
 async def test_another_tenant_sees_nothing(catalog: SqlCatalog) -> None:
@@ -581,7 +628,7 @@ async def test_an_erased_file_may_come_again_by_the_same_request(catalog: SqlCat
     assert (await catalog.create_upload(upload(), same, allow_duplicate=False)).upload_id == first.upload_id
     await catalog.begin_completion(TENANT, first.upload_id)
     await catalog.finish_completion(
-        TENANT, first.upload_id, etag="e", plan_key="plan", specs=SPECS, records=[record(first.video_id)]
+        TENANT, first.upload_id, etag="e", begins=NewRevision(1, "plan", SPECS, [record(first.video_id)])
     )
     await catalog.request_deletion(TENANT, first.video_id, call("DeleteVideo"), [])
     await catalog.finish_erasure(TENANT, first.video_id, NOW_MS, [])
@@ -1023,7 +1070,7 @@ async def test_pruning_drops_what_is_past_its_time_and_nothing_else(catalog: Sql
 async def test_a_photo_in_use_is_swept_however_late_somebody_is_erased(catalog: SqlCatalog, clock: Clock) -> None:
     made = await catalog.create_upload(upload(purpose="PERSON_PHOTO"), call(), allow_duplicate=False)
     await catalog.begin_completion(TENANT, made.upload_id)
-    await catalog.finish_completion(TENANT, made.upload_id, etag="e", plan_key="", specs={}, records=[])
+    await catalog.finish_completion(TENANT, made.upload_id, etag="e")
     photo = Photo(made.upload_id, "a.jpg", "ACCEPTED", object_key=made.object_key, vector=b"\x01" * 8)
     minji = await catalog.create_person(person(photos=(photo,)), call("EnrolPerson"), [])
     clock.now_ms += 31 * DAY_MS
@@ -1044,7 +1091,7 @@ async def spoken(catalog: SqlCatalog, language: str, create_ms: int) -> str:
     made = replace(upload(sha256=secrets.token_hex(32)), create_ms=create_ms)
     await catalog.create_upload(made, call(), allow_duplicate=True)
     await catalog.begin_completion(TENANT, made.upload_id)
-    await catalog.finish_completion(TENANT, made.upload_id, etag="e", plan_key="plan", specs=SPECS, records=[])
+    await catalog.finish_completion(TENANT, made.upload_id, etag="e", begins=NewRevision(1, "plan", SPECS, []))
     await catalog.apply_updates([ended(made.video_id, noun) for noun in flow.STAGES], create_ms)
     await catalog.commit_revision(
         TENANT, made.video_id, 1, scenes=scenes(made.video_id), language=language, now_ms=create_ms, records=[]

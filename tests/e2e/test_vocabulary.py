@@ -18,7 +18,7 @@ from opensearchpy import OpenSearch
 from adapters.catalog.sql import SqlCatalog
 from adapters.text.opensearch import OpenSearchText
 from contracts import ids
-from contracts.catalog import Idempotency, Upload, UploadState
+from contracts.catalog import Idempotency, NewRevision, Upload, UploadState
 from contracts.ports import TextRow
 from deploy.demo.film import Shot, make
 from heimdex.admin.v1 import admin_service_pb2 as admin_pb2
@@ -91,7 +91,7 @@ async def _catalogue(catalog: SqlCatalog, tenant: str, made: Rows) -> None:
     call = Idempotency(tenant, "test", "CreateUpload", upload.upload_id, upload.sha256)
     await catalog.create_upload(upload, call, allow_duplicate=True)
     await catalog.begin_completion(tenant, upload.upload_id)
-    await catalog.finish_completion(tenant, upload.upload_id, etag="", plan_key="plan", specs={}, records=())
+    await catalog.finish_completion(tenant, upload.upload_id, etag="", begins=NewRevision(1, "plan", {}, ()))
     await catalog.commit_revision(
         tenant, video_id, 1, scenes=made.scenes, language="ko", now_ms=now_ms, records=(), generations=(1,)
     )

@@ -273,6 +273,7 @@ async def test_nothing_found_is_no_failure(run: Run) -> None:
         (("scene", "scn_00000000000000000000000000"), 3),
         (("scenes", "no such film.mp4"), 3),
         (("delete", "vid_00000000000000000000000000"), 3),
+        (("reprocess", "vid_00000000000000000000000000"), 3),
         (("people", "remove", "아무개"), 3),
         (("upload", "no such film.mp4"), 3),
         (("people", "add", "민지", "no such photo.jpg"), 3),
@@ -361,6 +362,24 @@ async def test_upload_and_watch_ends_with_what_became_of_the_video(
         again = await run("upload", film, "--watch")
         assert again.code == 0
         assert "already there" in again.out
+
+
+async def test_a_video_is_processed_again_by_its_name(run: Run, door: Door) -> None:
+    video_id = await library(door)
+    begun = await run("reprocess", "film.mp4")
+    assert (begun.code, begun.out) == (0, f"film.mp4 {video_id} validating\n")
+    under_way = await run("reprocess", video_id)
+    assert (under_way.code, under_way.out) == (2, "")
+    assert "it can be processed again when it is indexed or has failed" in under_way.err
+    run_ = StageRun("validate", "ENDED", "REJECTED", attempt=1, reason="NOT_A_VIDEO", message="no video")
+    await door.catalog.apply_updates([StageUpdate("team", video_id, 2, run_)], 5)
+    again = asyncio.ensure_future(run("reprocess", video_id, "--watch", "--json"))
+    async with asyncio.timeout(10):
+        while (await door.catalog.get_video("team", video_id)).revision < 3:  # noqa: ASYNC110  # it tells nobody
+            await asyncio.sleep(0.01)
+    await door.catalog.apply_updates([StageUpdate("team", video_id, 3, run_)], 6)
+    failed = await again
+    assert (failed.code, [video["state"] for video in failed.json]) == (6, ["failed"])
 
 
 async def test_a_folder_is_its_videos(run: Run, door: Door, tmp_path: Path) -> None:

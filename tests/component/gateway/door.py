@@ -45,6 +45,7 @@ from gateway.pages import PageTokens
 from gateway.people_service import PeopleService
 from gateway.performed import PerformedSearches
 from gateway.pictures import Pictures
+from gateway.revisions import Revisions
 from gateway.scene_service import SceneService
 from gateway.search_service import SearchService
 from gateway.searchers import Searchers
@@ -285,7 +286,8 @@ async def open_door(
     async with temporary_catalog() as catalog:
         await catalog.ensure_generation(GENERATION)
         poller = ChangePoller(catalog, clock, poll_s=0.02)
-        completion = Completion(catalog, objects, PIPELINE, clock)
+        revisions = Revisions(catalog, objects, PIPELINE, clock)
+        completion = Completion(catalog, objects, revisions)
         limits = UploadLimits(MAX_VIDEO_BYTES, MAX_IMAGE_BYTES, PART_SIZE_BYTES)
         pages = PageTokens(PAGE_KEY)
 
@@ -296,7 +298,7 @@ async def open_door(
             )  # fmt: skip
 
         uploads = UploadService(catalog, objects, completion, clock, limits)
-        videos = VideoService(catalog, objects, poller, pages, clock, heartbeat_s=heartbeat_s)
+        videos = VideoService(catalog, objects, revisions, poller, pages, clock, heartbeat_s=heartbeat_s)
         scenes = SceneService(catalog, objects, pages, clock)
         suggestions = Suggestions(catalog, stores.words, clock)
         performed, feedback = PerformedSearches(catalog, clock, PAGE_KEY), Feedback(catalog, clock)

@@ -76,6 +76,7 @@ ATTEMPTS: Mapping[str, Attempt] = {
         lambda _: {}, lambda frame: frame == video_service.WatchVideosResponse(kind=video_service.WATCH_KIND_HEARTBEAT)
     ),
     "VideoService.GetPlaybackUrl": Attempt(_video),
+    "VideoService.ReprocessVideo": Attempt(lambda t: {**_video(t), "request_id": "r"}),
     "VideoService.DeleteVideo": Attempt(lambda t: {**_video(t), "request_id": "r"}),
     "SceneService.GetScene": Attempt(lambda t: {"scene_id": t.scene_id}),
     "SceneService.ListScenes": Attempt(_video),

@@ -10,11 +10,11 @@ from typing import Any
 import grpc
 import pytest
 
-from contracts import codec
+from contracts import codec, flow, ids, plan
 from contracts.catalog import StageRun, StageUpdate
 from heimdex.client import AsyncClient
 from heimdex.common.v1 import common_pb2
-from heimdex.events.v1 import events_pb2
+from heimdex.events.v1 import events_pb2, manifest_pb2
 from heimdex.upload.v1 import upload_service_pb2 as upload_pb2
 from heimdex.video.v1 import video_pb2
 from heimdex.video.v1 import video_service_pb2 as pb
@@ -164,6 +164,34 @@ async def test_deletion_begins_once(door: Door) -> None:
     assert (reused.code, reused.reason) == (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
 
 
+async def test_a_video_is_processed_again_where_it_failed_and_where_something_has_changed(door: Door) -> None:
+    video_id = (await door.upload(b"one")).video.video_id
+    first = await planned(door, video_id, 1)
+    early = await refused(reprocess(door, video_id))
+    assert (early.code, early.metadata) == (grpc.StatusCode.FAILED_PRECONDITION, {"state": "validating"})
+    assert "when it is indexed or has failed" in early.message
+    await ending(door, video_id, 1, asr="FAILED")
+    for _ in range(2):
+        video = (await reprocess(door, video_id, "mine")).video
+        assert (video.state, video.revision) == (video_pb2.VIDEO_STATE_VALIDATING, 2)
+    events = [codec.decode(row.record) for row in await door.catalog.pending()]
+    begun = [event.context.revision for event in events if isinstance(event, events_pb2.VideoUploaded)]
+    assert begun == [1, 2]
+    second = await planned(door, video_id, 2)
+    rests_on_speech = {"asr", "align", "embeddings", "sidecar", "commit"}
+    assert changed(first, second) == rests_on_speech
+    assert plan.salts_of(second) == {"asr": "2"}
+    assert second.source == first.source
+    await ending(door, video_id, 2)
+    await door.catalog.set_faces("team", enabled=True)
+    await reprocess(door, video_id)
+    third = await planned(door, video_id, 3)
+    assert changed(second, third) == {"faces", "sidecar", "commit"}, "what asr has done since stays done"
+    await ending(door, video_id, 3)
+    await reprocess(door, video_id)
+    assert changed(third, await planned(door, video_id, 4)) == {"commit"}
+
+
 async def test_another_tenants_video_is_not_found(door: Door) -> None:
     video_id = (await door.upload(b"one")).video.video_id
     others = door.auth("others")
@@ -172,6 +200,7 @@ async def test_another_tenants_video_is_not_found(door: Door) -> None:
         stub.GetVideo(pb.GetVideoRequest(video_id=video_id), metadata=others),
         stub.WatchVideo(pb.WatchVideoRequest(video_id=video_id), metadata=others),
         stub.GetPlaybackUrl(pb.GetPlaybackUrlRequest(video_id=video_id), metadata=others),
+        stub.ReprocessVideo(pb.ReprocessVideoRequest(video_id=video_id, request_id="r"), metadata=others),
         stub.DeleteVideo(pb.DeleteVideoRequest(video_id=video_id, request_id="r"), metadata=others),
     ):
         error = await refused(call)
@@ -188,6 +217,7 @@ async def test_ids_that_are_none(door: Door, video_id: str) -> None:
         stub.GetVideo(pb.GetVideoRequest(video_id=video_id), metadata=auth),
         stub.WatchVideo(pb.WatchVideoRequest(video_id=video_id), metadata=auth),
         stub.GetPlaybackUrl(pb.GetPlaybackUrlRequest(video_id=video_id), metadata=auth),
+        stub.ReprocessVideo(pb.ReprocessVideoRequest(video_id=video_id, request_id="r"), metadata=auth),
         stub.DeleteVideo(pb.DeleteVideoRequest(video_id=video_id, request_id="r"), metadata=auth),
     ):
         error = await refused(call)
@@ -210,6 +240,28 @@ async def test_the_sdk_speaks_to_this_gateway(door: Door) -> None:
         async with asyncio.timeout(10):
             states = await watching
         assert states[-1] == video_pb2.VIDEO_STATE_DELETED
+
+
+def reprocess(door: Door, video_id: str, request_id: str = "") -> Any:
+    request = pb.ReprocessVideoRequest(video_id=video_id, request_id=request_id or str(uuid.uuid4()))
+    return door.videos.ReprocessVideo(request, metadata=door.auth())
+
+
+async def planned(door: Door, video_id: str, revision: int) -> manifest_pb2.Plan:
+    body, _ = await door.objects.get(ids.plan_key("team", video_id, revision))
+    return manifest_pb2.Plan.FromString(body)
+
+
+async def ending(door: Door, video_id: str, revision: int, **outcomes: str) -> None:
+    """End every stage of a revision, OK where nothing else is said."""
+    runs = (StageRun(noun, "ENDED", outcomes.get(noun, "OK"), attempt=1) for noun in flow.STAGES)
+    await door.catalog.apply_updates([StageUpdate("team", video_id, revision, run) for run in runs], 5)
+
+
+def changed(before: manifest_pb2.Plan, after: manifest_pb2.Plan) -> set[str]:
+    """Return the stages that have other work to do."""
+    one, other = plan.planned_specs(before), plan.planned_specs(after)
+    return {noun for noun in flow.STAGES if one[noun] != other[noun]}
 
 
 async def get(door: Door, video_id: str) -> video_pb2.Video:

@@ -15,7 +15,7 @@ from adapters.clock import SystemClock
 from adapters.text.opensearch import OpenSearchText
 from adapters.vectors.milvus import MilvusVectors
 from contracts import flow, ids, plan
-from contracts.catalog import Generation, Idempotency, Upload, UploadState
+from contracts.catalog import Generation, Idempotency, NewRevision, Upload, UploadState
 from contracts.delivery import Delivery
 from contracts.ports import QueryEncoder, Record
 from heimdex.events.v1 import manifest_pb2
@@ -87,7 +87,7 @@ async def _uploaded(catalog: SqlCatalog) -> None:
     call = Idempotency(TENANT, "test", "CreateUpload", upload.upload_id, upload.sha256)
     await catalog.create_upload(upload, call, allow_duplicate=True)
     await catalog.begin_completion(TENANT, upload.upload_id)
-    await catalog.finish_completion(TENANT, upload.upload_id, etag="", plan_key=CONTEXT.plan_key, specs={}, records=())
+    await catalog.finish_completion(TENANT, upload.upload_id, etag="", begins=NewRevision(1, CONTEXT.plan_key, {}, ()))
 
 
 async def _sidecar_built(line: Line) -> Delivery:

@@ -38,6 +38,14 @@ def find_video(client: Client, name: str) -> str:
     return find_videos(client, name)[0]
 
 
+def only_video(client: Client, name: str) -> str:
+    """Return the id of the one video of that id or file name. Raises NotFound, and Usage for several."""
+    video_id, *others = find_videos(client, name)
+    if others:
+        raise Usage(f"several videos are called {name!r}, give an id: {', '.join((video_id, *others))}")
+    return video_id
+
+
 def videos(*, json: Json = False, home: Home = None) -> None:
     """List the videos, newest first."""
     shown = output.table("video", "state", "length", "scenes", "file", whole=4)
@@ -128,9 +136,7 @@ def delete(
 ) -> None:
     """Erase a video from every store."""
     with Client(home=home) as client:
-        video_id, *others = find_videos(client, video)
-        if others:
-            raise Usage(f"several videos are called {video!r}, give an id: {', '.join((video_id, *others))}")
+        video_id = only_video(client, video)
         state = client.delete_video(video_id).state
         if wait:
             try:

@@ -11,7 +11,18 @@ from typing import Annotated
 
 import typer
 
-from heimdex.cli import feedback, generations, library, people, search, similar, suggest, upload, vocabulary
+from heimdex.cli import (
+    feedback,
+    generations,
+    library,
+    people,
+    reprocess,
+    search,
+    similar,
+    suggest,
+    upload,
+    vocabulary,
+)
 from heimdex.cli.failure import EXIT_USAGE, exit_code, explain
 from heimdex.cli.query import QueryCommand
 
@@ -44,6 +55,7 @@ app.command("upload")(upload.upload)
 app.command("videos")(library.videos)
 app.command("scenes")(library.scenes)
 app.command("scene")(library.scene)
+app.command("reprocess")(reprocess.reprocess)
 app.command("delete")(library.delete)
 app.command("search", cls=QueryCommand)(search.search)
 app.command("similar")(similar.similar)

@@ -82,13 +82,16 @@ def _one(client: Client, file: Path, *, watch: bool, allow_duplicate: bool, json
             }
         )
     else:
-        note = f": {video.error.message}" if video.error.message else ""
-        degraded = output.join((output.stage_name(s) for s in video.degraded_stages), limit=12)
-        without = f" (without {degraded})" if degraded else ""
-        there = " (already there)" if done.already_there else ""
-        state = output.state_name(video.state)
-        output.console.print(f"{video.file_name} {video.video_id} {state}{there}{without}{note}", markup=False)
+        output.console.print(sentence(video, " (already there)" if done.already_there else ""), markup=False)
     return EXIT_VIDEO_FAILED if video.state == video_pb2.VIDEO_STATE_FAILED else 0
+
+
+def sentence(video: video_pb2.Video, note: str = "") -> str:
+    """Return how a video stands: what it is without and why it failed; ``note`` follows the state."""
+    why = f": {video.error.message}" if video.error.message else ""
+    degraded = output.join((output.stage_name(s) for s in video.degraded_stages), limit=12)
+    without = f" (without {degraded})" if degraded else ""
+    return f"{video.file_name} {video.video_id} {output.state_name(video.state)}{note}{without}{why}"
 
 
 class Bars(Protocol):

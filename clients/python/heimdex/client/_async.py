@@ -192,6 +192,17 @@ class AsyncClient:
             self._videos.GetPlaybackUrl, message(video_service.GetPlaybackUrlRequest, video_id=video_id)
         )
 
+    async def reprocess_video(self, video_id: str, *, request_id: str | None = None) -> video_pb2.Video:
+        """Begin another revision of a video that is indexed or has failed, and return it, VALIDATING.
+
+        What was rejected or failed runs again, and what has changed since: models, settings, faces switched on.
+        Raises FailedPrecondition while it is under way.
+        """
+        request = message(
+            video_service.ReprocessVideoRequest, video_id=video_id, request_id=request_id or str(uuid.uuid4())
+        )
+        return (await self._call(self._videos.ReprocessVideo, request)).video
+
     async def delete_video(self, video_id: str, *, request_id: str | None = None) -> video_pb2.Video:
         """Begin the erasure of a video and return it, DELETING."""
         request = message(

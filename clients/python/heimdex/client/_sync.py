@@ -101,6 +101,14 @@ class Client:
         """Return a signed URL of the uploaded file."""
         return self._run(self._client.playback_url(video_id))
 
+    def reprocess_video(self, video_id: str, *, request_id: str | None = None) -> video_pb2.Video:
+        """Begin another revision of a video that is indexed or has failed, and return it, VALIDATING.
+
+        What was rejected or failed runs again, and what has changed since: models, settings, faces switched on.
+        Raises FailedPrecondition while it is under way.
+        """
+        return self._run(self._client.reprocess_video(video_id, request_id=request_id))
+
     def delete_video(self, video_id: str, *, request_id: str | None = None) -> video_pb2.Video:
         """Begin the erasure of a video and return it, DELETING."""
         return self._run(self._client.delete_video(video_id, request_id=request_id))

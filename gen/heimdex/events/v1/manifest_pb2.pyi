@@ -128,7 +128,7 @@ class PlannedStage(_message.Message):
     stage: _common_pb2.Stage.ValueType
     """The stage."""
     salt: _builtins.str
-    """What was added to the work's hash so that it runs again (redrive); empty for an ordinary run."""
+    """What was added to the work's hash so that it runs again (ReprocessVideo); empty for an ordinary run."""
     @_builtins.property
     def specs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Specs, lower-case hex of 16 digits."""

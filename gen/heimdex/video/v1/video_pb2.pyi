@@ -42,7 +42,9 @@ class _VideoStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VideoState
     VIDEO_STATE_INDEXED: _VideoState.ValueType  # 5
     """Searchable; see `degraded_stages`."""
     VIDEO_STATE_FAILED: _VideoState.ValueType  # 6
-    """Not searchable; see `error`."""
+    """Its last revision came to nothing: see `error`. Searchable only where an earlier one is: see
+    `searchable_revision`.
+    """
     VIDEO_STATE_ABORTED: _VideoState.ValueType  # 7
     """The upload was aborted."""
     VIDEO_STATE_EXPIRED: _VideoState.ValueType  # 8
@@ -68,7 +70,9 @@ VIDEO_STATE_PROCESSING: VideoState.ValueType  # 4
 VIDEO_STATE_INDEXED: VideoState.ValueType  # 5
 """Searchable; see `degraded_stages`."""
 VIDEO_STATE_FAILED: VideoState.ValueType  # 6
-"""Not searchable; see `error`."""
+"""Its last revision came to nothing: see `error`. Searchable only where an earlier one is: see
+`searchable_revision`.
+"""
 VIDEO_STATE_ABORTED: VideoState.ValueType  # 7
 """The upload was aborted."""
 VIDEO_STATE_EXPIRED: VideoState.ValueType  # 8

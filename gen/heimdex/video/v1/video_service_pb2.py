@@ -27,15 +27,15 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from heimdex.video.v1 import video_pb2 as heimdex_dot_video_dot_v1_dot_video__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$heimdex/video/v1/video_service.proto\x12\x10heimdex.video.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cheimdex/video/v1/video.proto\"#\n\x0fGetVideoRequest\x12\x10\n\x08video_id\x18\x01 \x01(\t\":\n\x10GetVideoResponse\x12&\n\x05video\x18\x01 \x01(\x0b\x32\x17.heimdex.video.v1.Video\"h\n\x11ListVideosRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12,\n\x06states\x18\x03 \x03(\x0e\x32\x1c.heimdex.video.v1.VideoState\"V\n\x12ListVideosResponse\x12\'\n\x06videos\x18\x01 \x03(\x0b\x32\x17.heimdex.video.v1.Video\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x11WatchVideoRequest\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\"y\n\x12WatchVideoResponse\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.heimdex.video.v1.WatchKind\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12&\n\x05video\x18\x03 \x01(\x0b\x32\x17.heimdex.video.v1.Video\"\x14\n\x12WatchVideosRequest\"h\n\x13WatchVideosResponse\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.heimdex.video.v1.WatchKind\x12&\n\x05video\x18\x02 \x01(\x0b\x32\x17.heimdex.video.v1.Video\")\n\x15GetPlaybackUrlRequest\x12\x10\n\x08video_id\x18\x01 \x01(\t\"\xb3\x01\n\x16GetPlaybackUrlResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x18\n\x10\x62rowser_playable\x18\x04 \x01(\x08\x12+\n\x08\x64uration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\":\n\x12\x44\x65leteVideoRequest\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"=\n\x13\x44\x65leteVideoResponse\x12&\n\x05video\x18\x01 \x01(\x0b\x32\x17.heimdex.video.v1.Video*q\n\tWatchKind\x12\x1a\n\x16WATCH_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13WATCH_KIND_SNAPSHOT\x10\x01\x12\x15\n\x11WATCH_KIND_CHANGE\x10\x02\x12\x18\n\x14WATCH_KIND_HEARTBEAT\x10\x03\x32\xb4\x04\n\x0cVideoService\x12Q\n\x08GetVideo\x12!.heimdex.video.v1.GetVideoRequest\x1a\".heimdex.video.v1.GetVideoResponse\x12W\n\nListVideos\x12#.heimdex.video.v1.ListVideosRequest\x1a$.heimdex.video.v1.ListVideosResponse\x12Y\n\nWatchVideo\x12#.heimdex.video.v1.WatchVideoRequest\x1a$.heimdex.video.v1.WatchVideoResponse0\x01\x12\\\n\x0bWatchVideos\x12$.heimdex.video.v1.WatchVideosRequest\x1a%.heimdex.video.v1.WatchVideosResponse0\x01\x12\x63\n\x0eGetPlaybackUrl\x12\'.heimdex.video.v1.GetPlaybackUrlRequest\x1a(.heimdex.video.v1.GetPlaybackUrlResponse\x12Z\n\x0b\x44\x65leteVideo\x12$.heimdex.video.v1.DeleteVideoRequest\x1a%.heimdex.video.v1.DeleteVideoResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$heimdex/video/v1/video_service.proto\x12\x10heimdex.video.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cheimdex/video/v1/video.proto\"#\n\x0fGetVideoRequest\x12\x10\n\x08video_id\x18\x01 \x01(\t\":\n\x10GetVideoResponse\x12&\n\x05video\x18\x01 \x01(\x0b\x32\x17.heimdex.video.v1.Video\"h\n\x11ListVideosRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12,\n\x06states\x18\x03 \x03(\x0e\x32\x1c.heimdex.video.v1.VideoState\"V\n\x12ListVideosResponse\x12\'\n\x06videos\x18\x01 \x03(\x0b\x32\x17.heimdex.video.v1.Video\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x11WatchVideoRequest\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\"y\n\x12WatchVideoResponse\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.heimdex.video.v1.WatchKind\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12&\n\x05video\x18\x03 \x01(\x0b\x32\x17.heimdex.video.v1.Video\"\x14\n\x12WatchVideosRequest\"h\n\x13WatchVideosResponse\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.heimdex.video.v1.WatchKind\x12&\n\x05video\x18\x02 \x01(\x0b\x32\x17.heimdex.video.v1.Video\")\n\x15GetPlaybackUrlRequest\x12\x10\n\x08video_id\x18\x01 \x01(\t\"\xb3\x01\n\x16GetPlaybackUrlResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x18\n\x10\x62rowser_playable\x18\x04 \x01(\x08\x12+\n\x08\x64uration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"=\n\x15ReprocessVideoRequest\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"@\n\x16ReprocessVideoResponse\x12&\n\x05video\x18\x01 \x01(\x0b\x32\x17.heimdex.video.v1.Video\":\n\x12\x44\x65leteVideoRequest\x12\x10\n\x08video_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"=\n\x13\x44\x65leteVideoResponse\x12&\n\x05video\x18\x01 \x01(\x0b\x32\x17.heimdex.video.v1.Video*q\n\tWatchKind\x12\x1a\n\x16WATCH_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13WATCH_KIND_SNAPSHOT\x10\x01\x12\x15\n\x11WATCH_KIND_CHANGE\x10\x02\x12\x18\n\x14WATCH_KIND_HEARTBEAT\x10\x03\x32\x99\x05\n\x0cVideoService\x12Q\n\x08GetVideo\x12!.heimdex.video.v1.GetVideoRequest\x1a\".heimdex.video.v1.GetVideoResponse\x12W\n\nListVideos\x12#.heimdex.video.v1.ListVideosRequest\x1a$.heimdex.video.v1.ListVideosResponse\x12Y\n\nWatchVideo\x12#.heimdex.video.v1.WatchVideoRequest\x1a$.heimdex.video.v1.WatchVideoResponse0\x01\x12\\\n\x0bWatchVideos\x12$.heimdex.video.v1.WatchVideosRequest\x1a%.heimdex.video.v1.WatchVideosResponse0\x01\x12\x63\n\x0eGetPlaybackUrl\x12\'.heimdex.video.v1.GetPlaybackUrlRequest\x1a(.heimdex.video.v1.GetPlaybackUrlResponse\x12\x63\n\x0eReprocessVideo\x12\'.heimdex.video.v1.ReprocessVideoRequest\x1a(.heimdex.video.v1.ReprocessVideoResponse\x12Z\n\x0b\x44\x65leteVideo\x12$.heimdex.video.v1.DeleteVideoRequest\x1a%.heimdex.video.v1.DeleteVideoResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'heimdex.video.v1.video_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WATCHKIND']._serialized_start=1106
-  _globals['_WATCHKIND']._serialized_end=1219
+  _globals['_WATCHKIND']._serialized_start=1235
+  _globals['_WATCHKIND']._serialized_end=1348
   _globals['_GETVIDEOREQUEST']._serialized_start=153
   _globals['_GETVIDEOREQUEST']._serialized_end=188
   _globals['_GETVIDEORESPONSE']._serialized_start=190
@@ -56,10 +56,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETPLAYBACKURLREQUEST']._serialized_end=799
   _globals['_GETPLAYBACKURLRESPONSE']._serialized_start=802
   _globals['_GETPLAYBACKURLRESPONSE']._serialized_end=981
-  _globals['_DELETEVIDEOREQUEST']._serialized_start=983
-  _globals['_DELETEVIDEOREQUEST']._serialized_end=1041
-  _globals['_DELETEVIDEORESPONSE']._serialized_start=1043
-  _globals['_DELETEVIDEORESPONSE']._serialized_end=1104
-  _globals['_VIDEOSERVICE']._serialized_start=1222
-  _globals['_VIDEOSERVICE']._serialized_end=1786
+  _globals['_REPROCESSVIDEOREQUEST']._serialized_start=983
+  _globals['_REPROCESSVIDEOREQUEST']._serialized_end=1044
+  _globals['_REPROCESSVIDEORESPONSE']._serialized_start=1046
+  _globals['_REPROCESSVIDEORESPONSE']._serialized_end=1110
+  _globals['_DELETEVIDEOREQUEST']._serialized_start=1112
+  _globals['_DELETEVIDEOREQUEST']._serialized_end=1170
+  _globals['_DELETEVIDEORESPONSE']._serialized_start=1172
+  _globals['_DELETEVIDEORESPONSE']._serialized_end=1233
+  _globals['_VIDEOSERVICE']._serialized_start=1351
+  _globals['_VIDEOSERVICE']._serialized_end=2016
 # @@protoc_insertion_point(module_scope)

@@ -60,6 +60,11 @@ class VideoServiceStub:
                 request_serializer=heimdex_dot_video_dot_v1_dot_video__service__pb2.GetPlaybackUrlRequest.SerializeToString,
                 response_deserializer=heimdex_dot_video_dot_v1_dot_video__service__pb2.GetPlaybackUrlResponse.FromString,
                 _registered_method=True)
+        self.ReprocessVideo = channel.unary_unary(
+                '/heimdex.video.v1.VideoService/ReprocessVideo',
+                request_serializer=heimdex_dot_video_dot_v1_dot_video__service__pb2.ReprocessVideoRequest.SerializeToString,
+                response_deserializer=heimdex_dot_video_dot_v1_dot_video__service__pb2.ReprocessVideoResponse.FromString,
+                _registered_method=True)
         self.DeleteVideo = channel.unary_unary(
                 '/heimdex.video.v1.VideoService/DeleteVideo',
                 request_serializer=heimdex_dot_video_dot_v1_dot_video__service__pb2.DeleteVideoRequest.SerializeToString,
@@ -107,6 +112,17 @@ class VideoServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReprocessVideo(self, request, context):
+        """ReprocessVideo begins another revision of a video that is INDEXED or FAILED, with what is deployed
+        and enabled now: stages that were rejected or failed run again, and those whose model, settings or
+        input have changed since; what else there is, is kept. Searches answer from the revision before
+        until the new one is committed, and go on with it where the new one fails.
+        FAILED_PRECONDITION (VIDEO_STATE) in other states.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteVideo(self, request, context):
         """DeleteVideo begins the erasure of a video from every store and returns it in DELETING; one that
         is being deleted already is returned as it stands.
@@ -142,6 +158,11 @@ def add_VideoServiceServicer_to_server(servicer, server):
                     servicer.GetPlaybackUrl,
                     request_deserializer=heimdex_dot_video_dot_v1_dot_video__service__pb2.GetPlaybackUrlRequest.FromString,
                     response_serializer=heimdex_dot_video_dot_v1_dot_video__service__pb2.GetPlaybackUrlResponse.SerializeToString,
+            ),
+            'ReprocessVideo': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReprocessVideo,
+                    request_deserializer=heimdex_dot_video_dot_v1_dot_video__service__pb2.ReprocessVideoRequest.FromString,
+                    response_serializer=heimdex_dot_video_dot_v1_dot_video__service__pb2.ReprocessVideoResponse.SerializeToString,
             ),
             'DeleteVideo': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteVideo,
@@ -285,6 +306,33 @@ class VideoService:
             '/heimdex.video.v1.VideoService/GetPlaybackUrl',
             heimdex_dot_video_dot_v1_dot_video__service__pb2.GetPlaybackUrlRequest.SerializeToString,
             heimdex_dot_video_dot_v1_dot_video__service__pb2.GetPlaybackUrlResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReprocessVideo(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/heimdex.video.v1.VideoService/ReprocessVideo',
+            heimdex_dot_video_dot_v1_dot_video__service__pb2.ReprocessVideoRequest.SerializeToString,
+            heimdex_dot_video_dot_v1_dot_video__service__pb2.ReprocessVideoResponse.FromString,
             options,
             channel_credentials,
             insecure,
