@@ -378,8 +378,8 @@ async def test_no_revision_begins_beside_another_or_of_a_video_that_goes(catalog
     for video_id, revision, state in (
         (running, 2, "validating"), (going, 2, "deleting"), (ready, 1, "indexed"), (ready, 3, "indexed"),
     ):  # fmt: skip
+        new = NewRevision(revision, "plan", SPECS, [record(video_id)])
         with pytest.raises(PreconditionFailed) as caught:
-            new = NewRevision(revision, "plan", SPECS, [record(video_id)])
             await catalog.begin_revision(TENANT, video_id, call("ReprocessVideo"), new)
         assert (caught.value.reason, caught.value.metadata) == ("VIDEO_STATE", {"state": state})
     with pytest.raises(PreconditionFailed):
