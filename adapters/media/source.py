@@ -78,9 +78,11 @@ def open_source(path: Path) -> Iterator[InputContainer]:
 def picture_stream(container: InputContainer, *, threads: int = 1) -> VideoStream:
     """Return the stream that is the film; cover art is none.
 
-    Raises: Rejected (permanent): NO_VIDEO_STREAM, UNSUPPORTED_CODEC.
+    Raises: Rejected (permanent): NO_VIDEO_STREAM, UNSUPPORTED_CODEC, CORRUPT_VIDEO.
     """
     films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not films and not container.streams.audio:
+        raise Rejected("CORRUPT_VIDEO", "the file is damaged or cut off: it has neither picture nor sound")
     if not films:
         raise Rejected("NO_VIDEO_STREAM", "the file has sound but no picture")
     best = container.streams.best("video")

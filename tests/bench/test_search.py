@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
@@ -19,7 +20,7 @@ from deploy.local.status import rows
 from gateway.__main__ import spare_the_collector
 from indexer.search.searcher import DEFAULT_BUDGETS
 from tests.bench.closed_loop import Timing, joined
-from tests.bench.cpu import SERVING
+from tests.bench.cpu import REST, SERVING, idle_cores
 from tests.bench.in_process import drive_searcher
 from tests.bench.library import fill
 from tests.bench.measuring import GENERATOR, OWN, PAGE, Measured, Questions, load_own, load_parts, load_whole, pooled
@@ -56,6 +57,7 @@ class _Round:
     too_many: Measured
     parts: Mapping[int, Mapping[str, Measured]]
     in_process: Mapping[int, Mapping[str, Timing]]
+    idle_cores: float
 
 
 async def test_search_under_load(stack: Stack, tenant: str, pytestconfig: pytest.Config) -> None:
@@ -81,6 +83,7 @@ async def test_search_under_load(stack: Stack, tenant: str, pytestconfig: pytest
         await load_parts(stack, stores, tenant, filled, questions.take(_OF_PARTS // 2), callers=_CALLERS[-1])
 
         async def measured() -> _Round:
+            idle = await idle_cores(stack)
             final = {callers: await whole(callers, _ALONE if callers == 1 else _QUERIES) for callers in _CALLERS}
             first = await whole(16, _QUERIES, progressive=True)
             too_many = await whole(_TOO_MANY, _QUERIES)
@@ -102,7 +105,7 @@ async def test_search_under_load(stack: Stack, tenant: str, pytestconfig: pytest
                 }
                 for callers in _CALLERS[1:]
             }
-            return _Round(final, first, too_many, parts, in_process)
+            return _Round(final, first, too_many, parts, in_process, idle)
 
         got = _pooled([await measured() for _ in range(_ROUNDS)])
         memory = {row.name: row.pss_bytes / 1e6 for row in rows(stack.home)}
@@ -115,7 +118,7 @@ async def test_search_under_load(stack: Stack, tenant: str, pytestconfig: pytest
     _show_whole(got.final, got.first, got.too_many)
     say(f"  {_TENANTS} tenants ÷ one, 100 callers: {mixed.timing.per_second / got.final[100].timing.per_second:.2f}")
     _show_processes(got.final, got.first, memory)
-    _show_parts(got.final, got.parts)
+    _show_parts(got.final, got.parts, got.idle_cores)
     _show_in_process(got.in_process)
     if ablations:
         _show_ablations(ablations)
@@ -143,6 +146,7 @@ def _pooled(rounds: Sequence[_Round]) -> _Round:
             callers: {name: joined([each.in_process[callers][name] for each in rounds]) for name in forms}
             for callers, forms in one.in_process.items()
         },
+        fmean(each.idle_cores for each in rounds),
     )
 
 
@@ -232,11 +236,12 @@ def _show_processes(final: Mapping[int, Measured], first: Measured, memory: Mapp
                 for name in (*SERVING, GENERATOR)
             ),
             ("all", *(measured.all_ms for measured in columns), ""),
+            (REST, *(measured.cpu_ms[REST] for measured in columns), ""),
         ],
     )
 
 
-def _show_parts(final: Mapping[int, Measured], parts: Mapping[int, Mapping[str, Measured]]) -> None:
+def _show_parts(final: Mapping[int, Measured], parts: Mapping[int, Mapping[str, Measured]], taken_cores: float) -> None:
     names = list(next(iter(parts.values())))
     table(
         "each part alone, batched as in the whole (ms: processor time of a query, the asking included)",
@@ -263,9 +268,14 @@ def _show_parts(final: Mapping[int, Measured], parts: Mapping[int, Mapping[str, 
         slowest = min(rates, key=rates.__getitem__)
         say(f"  whole ÷ slowest part alone ({slowest}), {callers} callers: {got / rates[slowest]:.2f}")
         asking = final[callers].cpu_ms[GENERATOR]
-        for parts_of, own in {"stores and encoders": (), "the gateway's own, too": OWN}.items():
+        cores = os.cpu_count() or 1
+        for parts_of, own, free_cores in (
+            ("stores and encoders", (), cores),
+            ("the gateway's own, too", OWN, cores),
+            (f"beside an idle stack, which takes {taken_cores:.2f} of a core", OWN, cores - taken_cores),
+        ):
             all_ms = sum(part.all_ms for name, part in level.items() if name in own or name not in OWN) + asking
-            bound = (os.cpu_count() or 1) * 1000 / all_ms
+            bound = free_cores * 1000 / all_ms
             say(
                 f"  whole ÷ bound by the sum of the parts ({parts_of}: {bound:.0f} q/s), {callers} callers: "
                 f"{got / bound:.2f}"

@@ -37,6 +37,11 @@ def _patched(path: Path, old: bytes, new: bytes) -> Path:
     return path
 
 
+def _head(path: Path, size_bytes: int) -> Path:
+    path.write_bytes(make.make_video(path, [(make.card(1), 2.0)]).read_bytes()[:size_bytes])
+    return path
+
+
 def _without_decoder(path: Path) -> Path:
     return _patched(path, b"avc1", b"zzzz")
 
@@ -45,6 +50,8 @@ _REJECTED: dict[str, tuple[Build, str]] = {
     "empty.mp4": (make.zero_bytes, "EMPTY_FILE"),
     "text.mp4": (make.text_file, "NOT_A_VIDEO"),
     "no-moov.mp4": (make.truncated, "CORRUPT_VIDEO"),
+    "head-alone.mp4": (lambda path: _head(path, 100), "CORRUPT_VIDEO"),
+    "half-an-index.mp4": (lambda path: _head(path, 200), "CORRUPT_VIDEO"),
     "sound.mp4": (make.audio_only, "NO_VIDEO_STREAM"),
     "sound.mkv": (make.audio_only, "NO_VIDEO_STREAM"),
     "sound.wav": (_sound_alone, "NO_VIDEO_STREAM"),
