@@ -105,7 +105,10 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class StageRun:
-    """One stage of one revision; ``state`` PENDING | RUNNING | RETRYING | ENDED, ``outcome`` '' until ended."""
+    """One stage of one revision; ``state`` PENDING | RUNNING | RETRYING | ENDED, ``outcome`` '' until ended.
+
+    ``metadata`` goes with ``reason``: (name, value), by name.
+    """
 
     stage: str
     state: str
@@ -118,6 +121,7 @@ class StageRun:
     reason: str = ""
     message: str = ""
     manifest_key: str = ""
+    metadata: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

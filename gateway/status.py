@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import grpc
 from google.protobuf import any_pb2
 from google.protobuf.duration_pb2 import Duration
@@ -39,10 +41,11 @@ def internal(trace_id: str) -> status_pb2.Status:
     return _status("INTERNAL", "something of ours went wrong: the log has it under this trace id", [info])
 
 
-def ending(outcome: str, reason: str, message: str) -> status_pb2.Status:
+def ending(outcome: str, reason: str, message: str, metadata: Iterable[tuple[str, str]] = ()) -> status_pb2.Status:
     """Return why a stage or a video failed; ``outcome`` REJECTED is the input's fault, any other is ours."""
     code = "INVALID_ARGUMENT" if outcome == _REJECTED else "INTERNAL"
-    return _status(code, message, [error_details_pb2.ErrorInfo(reason=reason or "INTERNAL", domain=DOMAIN)])
+    info = error_details_pb2.ErrorInfo(reason=reason or "INTERNAL", domain=DOMAIN, metadata=dict(metadata))
+    return _status(code, message, [info])
 
 
 def _details(error: HeimdexError) -> list[Message]:

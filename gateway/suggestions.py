@@ -15,13 +15,14 @@ from gateway import validation
 from heimdex.search.v1 import search_service_pb2 as pb
 from indexer.search.hangul import from_latin, typed
 from indexer.search.names import Names
-from indexer.search.parse import MIN_PLAIN_NAME_CHARS, plain
+from indexer.search.parse import MIN_PLAIN_NAME_CHARS, MINUSES, QUOTES, plain
 
 DEFAULT_PAGE_SIZE: Final = 8
 MAX_PAGE_SIZE: Final = 20
 MAX_CHARS: Final = 100
 
 _MENTION: Final = "@"
+_SIGNS: Final = f"{MINUSES}{QUOTES}"
 
 
 class Reading(NamedTuple):
@@ -119,7 +120,11 @@ class Suggestions:
 
 
 def _reading(head: str, begun: str) -> Reading:
-    return Reading(head, begun.removeprefix(_MENTION), begun.startswith(_MENTION))
+    """Return a reading; signs that a query has before a word stay where they are. Nobody is left out by ``-@``."""
+    word = begun.lstrip(_SIGNS)
+    signs = begun[: len(begun) - len(word)]
+    mention = word.startswith(_MENTION)
+    return Reading(head + signs, "" if signs and mention else word.removeprefix(_MENTION), mention)
 
 
 def _as_query(name: str, *, mention: bool) -> str:

@@ -48,7 +48,9 @@ def to_proto(video: Video, *, now_ms: int) -> video_pb2.Video:
     if video.state is VideoState.INDEXED:
         message.degraded_stages.extend(flow.STAGES[run.stage].number for run in video.stages if _broken(run))
     if video.state is VideoState.FAILED:
-        message.error.CopyFrom(status.ending(_blamed(video), video.error_reason, video.error_message))
+        run = _blamed(video)
+        outcome, metadata = (run.outcome, run.metadata) if run else ("FAILED", ())
+        message.error.CopyFrom(status.ending(outcome, video.error_reason, video.error_message, metadata))
     return message
 
 
@@ -93,7 +95,7 @@ def _stage(run: StageRun, now_ms: int) -> video_pb2.StageStatus:
     if elapsed_ms:
         message.elapsed.CopyFrom(duration(elapsed_ms))
     if _broken(run):
-        message.error.CopyFrom(status.ending(run.outcome, run.reason, run.message))
+        message.error.CopyFrom(status.ending(run.outcome, run.reason, run.message, run.metadata))
     return message
 
 
@@ -107,6 +109,6 @@ def _broken(run: StageRun) -> bool:
     return run.outcome in _BROKEN
 
 
-def _blamed(video: Video) -> str:
-    """Return how the run ended that failed the video: the first in the flow with the video's reason."""
-    return next((run.outcome for run in video.stages if _broken(run) and run.reason == video.error_reason), "FAILED")
+def _blamed(video: Video) -> StageRun | None:
+    """Return the run that failed the video: the first in the flow with the video's reason."""
+    return next((run for run in video.stages if _broken(run) and run.reason == video.error_reason), None)

@@ -132,6 +132,7 @@ class StageRunner:
             manifest = self._manifest(delivery, outcome, self._now())
             manifest.reason = common_pb2.ErrorReason.Value(f"ERROR_REASON_{error.reason}")
             manifest.message = error.message
+            manifest.labels.update(error.metadata)
             finished = await self._commit(delivery, manifest)
         await self._tell(delivery, finished)
 

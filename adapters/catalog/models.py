@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from sqlalchemy import JSON, BigInteger, Index, Integer, LargeBinary, MetaData, String, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-VERSION = "0003"
+VERSION = "0004"
 """Newest migration: what ``ready`` demands. A test holds it equal to the head of ``migrations/``."""
 
 _RowNumber = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by INTEGER columns only
@@ -21,6 +21,7 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         int: BigInteger,
         bytes: LargeBinary,
+        dict[str, str]: JSON,
         list[str]: JSON,
         list[list[str]]: JSON,
     }
@@ -149,6 +150,7 @@ class StageRunRow(Base):
     reason: Mapped[str] = mapped_column(default="")
     message: Mapped[str] = mapped_column(default="")
     manifest_key: Mapped[str] = mapped_column(default="")
+    error_metadata: Mapped[dict[str, str]] = mapped_column(default=dict, server_default="{}")
 
 
 class SceneTableRow(Base):

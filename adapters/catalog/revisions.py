@@ -52,6 +52,7 @@ async def begin(session: AsyncSession, video: VideoRow, new: NewRevision, now_ms
             tenant_id=video.tenant_id,
             spec=new.specs.get(noun, ""),
             state=PENDING,
+            error_metadata={},
         )
         for noun in STAGES
     ]

@@ -96,6 +96,7 @@ def stage_run_of(row: StageRunRow) -> StageRun:
         reason=row.reason,
         message=row.message,
         manifest_key=row.manifest_key,
+        metadata=tuple(sorted(row.error_metadata.items())),
     )
 
 
@@ -104,6 +105,7 @@ def put_stage_run(row: StageRunRow, run: StageRun) -> None:
     row.state, row.outcome, row.attempt, row.progress = run.state, run.outcome, run.attempt, run.progress
     row.start_ms, row.end_ms, row.elapsed_ms = run.start_ms, run.end_ms, run.elapsed_ms
     row.reason, row.message, row.manifest_key = run.reason, run.message, run.manifest_key
+    row.error_metadata = dict(run.metadata)
 
 
 def video_of(row: VideoRow, runs: Iterable[StageRunRow], plan_key: str) -> Video:

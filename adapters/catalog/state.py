@@ -72,5 +72,5 @@ def merge(known: StageRun, told: StageRun) -> StageRun:
 def _weight(run: StageRun) -> tuple[object, ...]:
     return (
         run.state == ENDED, run.attempt, _RANK[run.state], run.progress,
-        run.end_ms, run.elapsed_ms, run.outcome, run.reason, run.message, run.manifest_key,
+        run.end_ms, run.elapsed_ms, run.outcome, run.reason, run.message, run.manifest_key, run.metadata,
     )  # fmt: skip

@@ -91,7 +91,7 @@ def _apply(
         row = StageRunRow(
             video_id=video.video_id, revision=video.revision, stage=update.run.stage, tenant_id=video.tenant_id,
             state=PENDING, outcome="", attempt=0, progress=0.0, start_ms=0, end_ms=0, elapsed_ms=0,
-            reason="", message="", manifest_key="",
+            reason="", message="", manifest_key="", error_metadata={},
         )  # fmt: skip
         session.add(row)
         runs[key] = row

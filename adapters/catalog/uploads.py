@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from adapters.catalog.effects import changed, command, lock_video, made_before, remember
@@ -213,8 +213,11 @@ async def _locked(session: AsyncSession, tenant_id: str, upload_id: str) -> Uplo
 
 
 async def _refuse_duplicate(session: AsyncSession, upload: Upload) -> None:
+    findable = (VideoRow.state == VideoState.FAILED) & (VideoRow.searchable_revision > 0)  # by an earlier revision
     query = select(VideoRow.video_id).where(
-        VideoRow.tenant_id == upload.tenant_id, VideoRow.sha256 == upload.sha256, VideoRow.state.in_(_LIVE)
+        VideoRow.tenant_id == upload.tenant_id,
+        VideoRow.sha256 == upload.sha256,
+        or_(VideoRow.state.in_(_LIVE), findable),
     )
     video_id = await session.scalar(query.order_by(VideoRow.create_ms).limit(1))
     if video_id is not None:

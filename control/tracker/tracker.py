@@ -104,6 +104,7 @@ def _ending(message: Message) -> StageUpdate:
         reason=_reason(ending.reason),
         message=ending.message,
         manifest_key=ending.manifest_key,
+        metadata=tuple(sorted(ending.labels.items())) if ending.reason else (),
     )
     return _update(context, run, counts=dict(ending.counts), labels=dict(ending.labels))
 

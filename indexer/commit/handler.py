@@ -116,6 +116,7 @@ class CommitHandler:
             message=error.message,
             end_time=facts.timestamp(self._clock.now_ms()),
             attempts=delivery.attempt,
+            labels=error.metadata,
         )
         await self._catalog.emit([from_sidecar.video_indexed(context, ending, scene_count=0)])
 

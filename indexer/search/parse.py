@@ -29,15 +29,19 @@ QUOTES = '"“”'
 
 _QUOTE = f"[{QUOTES}]"
 _NO_QUOTES = dict.fromkeys(map(ord, QUOTES), " ")
-# A hyphen, the minus sign, and the en dash that keyboards make of it.
-_MINUS = r"[-\u2212\u2013]"
-# A phrase, with a minus before it or none, or a word with a minus. The minus begins a word of the query: one within a
-# word joins (e-mail), one before a digit is of a number (-5), one alone is a dash.
+MINUSES = "-\u2212\u2013\u2014"
+"""Hyphen, minus sign, and the dashes that keyboards make of one and of two."""
+
+_MINUS = f"[{MINUSES}]++"
+# A phrase, with a minus before it or none; what is left out to the end, where a quotation mark has no other; a word
+# with a minus. The minus begins a word of the query: one within a word joins (e-mail), one before a digit is of a
+# number (-5), one alone is a dash.
 _LITERAL = re.compile(
-    rf"(?:(?<!\S)({_MINUS}))?{_QUOTE}([^{QUOTES}]*){_QUOTE}|(?<!\S){_MINUS}([^\W\d](?:[^\s{QUOTES}]*\w)?)"
+    rf"(?:(?<!\S)({_MINUS}))?{_QUOTE}([^{QUOTES}]*){_QUOTE}|(?<!\S){_MINUS}{_QUOTE}([^{QUOTES}]+)$"
+    rf"|(?<!\S){_MINUS}([^\W\d](?:[^\s{QUOTES}]*\w)?)"
 )
 _NOT_A_PERSON = re.compile(rf"(?<!\S){_MINUS}@\w")
-_MINUSES = re.compile(rf"(?<!\S){_MINUS}+(?=\S)")
+_MINUSES = re.compile(rf"(?<!\S){_MINUS}(?=\S)")
 
 # Spaces without width, soft hyphens, and marks of direction: pasted with a text, and no part of it.
 _UNSEEN = dict.fromkeys((0xAD, 0x200B, 0x200E, 0x200F, *range(0x202A, 0x202F), 0x2060, *range(0x2066, 0x206A), 0xFEFF))
@@ -62,20 +66,27 @@ _MIN_TYPED_SYLLABLES = 2  # one (sns is 눈, dna 움) is an abbreviation as ofte
 # follow others (민지한테는, 민지와의). "About her" is said in two words.
 _PARTICLES = (
     r"가|는|은|를|을|이?랑|도|의|만|와|과|아|야|에게서?|에서|에|께서?|한테서?|하고|보다|처럼|까지|부터|마저|조차"
-    r"|밖에|뿐|마다|이?나|으?로|이?라고|['’]s"
+    r"|밖에|뿐|마다|이?나|으?로서?|이?라고|이?라는|더러|커녕|['’]s"
 )
 _ABOUT = r"에\s(?:대한|대해서?|관한|관해서?)"
-_AFTER_NAME = rf"(?:\s?(?:씨|님|네))?이?(?:{_ABOUT}|(?:{_PARTICLES})(?:{_PARTICLES}|이)*+)?(?![^\W_])"
+_AFTER_NAME = rf"(?:\s?(?:씨|님|네|선생님|쌤))?이?(?:{_ABOUT}|(?:{_PARTICLES})(?:{_PARTICLES}|이)*+)?(?![^\W_])"
 """Possessive, for 이나 is one particle or two: long rows of them would take for ever."""
 
 _GAP = re.compile(r"(?<=[가-힣]) (?=[가-힣])")
 
 # How people ask, not what for: at the end of a query only, where it can't be a part of what is said.
-_ASKING = re.compile(
-    r"(?:^|\s+)(?:(?:나오는|있는|하는)\s+)?(?:장면|영상|동영상|비디오|화면|부분)(?:들)?(?:을|를|이|가|은|는|만|에서)?"
-    r"(?:\s*(?:좀|다))?(?:\s*(?:찾아|보여|알려)\s*(?:줘|줘요|주세요|봐))?[\s.?!]*$"
-    r"|\s+(?:좀\s*)?(?:찾아|보여|알려)\s*(?:줘|줘요|주세요|봐)[\s.?!]*$"
+_APPEARS = r"나오는|나온|나왔던|나올|등장하는|등장한|출연하는|출연한|있는|있던|하는"
+_SHOW = (
+    r"(?:찾아|보여|알려|모아)\s*(?:줘요?|줘봐요?|줘라|주라|주세요|줄래요?|주실래요|주시겠어요|달라|봐요?"
+    r"|(?:줄|주실)\s?수\s?있(?:어요?|나요|을까요?))"
 )
+_ASKING = re.compile(
+    rf"(?:^|\s+)(?:(?:{_APPEARS})\s+)?(?:장면|영상|동영상|비디오|화면|부분|씬)(?:들)?(?:을|를|이|가|은|는|만|에서|도)?"
+    rf"(?:\s*(?:좀|다))?(?:\s*(?:{_SHOW}|있(?:어요?|나요?|니|을까요?)))?[\s.?!]*$"
+    rf"|\s+(?:좀\s*)?{_SHOW}[\s.?!]*$"
+)
+_NOTHING_BUT_ASKED = re.compile(rf"(?:좀\s*)?(?:{_SHOW}|나와요?|나오나요)[\s.?!]*")
+"""What is left of a query that names somebody, or has a phrase, and asks for nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +151,10 @@ def parse(
         exclusions, or nothing to look for, or ``@`` names nobody or somebody to leave out.
     """
     text = clean(query, max_chars=max_chars)
-    literals = [(bool(minus or word), _squeeze(phrase or word)) for minus, phrase, word in _LITERAL.findall(text)]
+    literals = [
+        (bool(minus or rest or word), _squeeze(phrase or rest or word))
+        for minus, phrase, rest, word in _LITERAL.findall(text)
+    ]
     phrases = tuple(dict.fromkeys(said for is_excluded, said in literals if said and not is_excluded))
     excluded = tuple(dict.fromkeys(said for is_excluded, said in literals if said and is_excluded))
     if len(phrases) > MAX_PHRASES:
@@ -155,10 +169,11 @@ def parse(
     if read_as:
         bare, mentions = _people(read_as, names)
         excluded = tuple(dict.fromkeys(_typed_hangul(word) or word for word in excluded))
-    words = _ASKING.sub("", bare).strip()
+    only_asked = (mentions or phrases) and _NOTHING_BUT_ASKED.fullmatch(bare)
+    words = "" if only_asked else _ASKING.sub("", bare).strip()
     if not _says(bare):
         words = bare = ""
-    if words or not mentions:
+    if words or not (mentions or phrases):
         words, meaning = words or bare, bare
     else:
         words, meaning = "" if phrases else " ".join(m.name for m in mentions if not m.required), ""
@@ -176,13 +191,21 @@ def _as_written(meaning: str) -> str:
 def _typed_hangul(text: str) -> str:
     """Return what was meant by Hangul typed on a Latin keyboard; empty when the words are to be taken as they are.
 
-    Some word must be none that English may have, and not all in capitals, as abbreviations are.
+    Words in capitals stay, for abbreviations are written so; of the others one must be none that English may have.
     """
     words = text.rstrip(_ENDS)
-    if not _LATIN_WORDS.fullmatch(words) or words.isupper() or all(map(may_be_english, words.split())):
+    each = words.split()
+    typed = [word for word in each if not _is_abbreviation(word)]
+    if not _LATIN_WORDS.fullmatch(words) or all(map(may_be_english, typed)):
         return ""
-    meant = from_latin(words) or ""
-    return meant if len(meant.replace(" ", "")) >= _MIN_TYPED_SYLLABLES else ""
+    meant = {word: from_latin(word) for word in typed}
+    if None in meant.values() or sum(map(len, filter(None, meant.values()))) < _MIN_TYPED_SYLLABLES:
+        return ""
+    return " ".join(meant.get(word) or word for word in each)
+
+
+def _is_abbreviation(word: str) -> bool:
+    return len(word) > 1 and word.isupper()
 
 
 def clean(query: str, *, max_chars: int = MAX_QUERY_CHARS, may_be_blank: bool = False) -> str:

@@ -365,6 +365,9 @@ async def test_a_further_revision_begins_once_and_what_was_searchable_stays(cata
     await catalog.apply_updates([failed], NOW_MS)
     assert (await catalog.get_video(TENANT, video_id)).state is VideoState.FAILED
     assert len(await catalog.list_scenes(TENANT, video_id, limit=10)) == len(rows)
+    sha256 = (await catalog.get_video(TENANT, video_id)).sha256
+    with pytest.raises(AlreadyExists):
+        await catalog.create_upload(upload(sha256=sha256), call(), allow_duplicate=False)
     third = NewRevision(3, "plan3", SPECS, [record(video_id)])
     assert (await catalog.begin_revision(TENANT, video_id, call("ReprocessVideo"), third)).revision == 3
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from google.rpc.error_details_pb2 import ErrorInfo
 
+from heimdex.cli.library import error_info
 from heimdex.client import Client, InvalidArgument, NotFound, Unauthenticated, errors
 from heimdex.upload.v1 import upload_service_pb2 as upload_pb2
 from heimdex.video.v1 import video_pb2
@@ -20,14 +20,6 @@ from tests.media import make
 from tests.stack import Stack, finished, ingest, outcomes, search
 
 pytestmark = pytest.mark.e2e
-
-
-def _reason(video: video_pb2.Video) -> str:
-    for packed in video.error.details:
-        info = ErrorInfo()
-        if packed.Unpack(info):
-            return info.reason
-    return ""
 
 
 _REJECTED: dict[str, tuple[Callable[[Path], Path], str, str]] = {
@@ -48,7 +40,9 @@ def test_rejected(client: Client, tmp_path: Path, case: str) -> None:
     build, name, reason = _REJECTED[case]
     video = ingest(client, build(tmp_path / name), timeout_s=120)
     assert video.state == video_pb2.VIDEO_STATE_FAILED
-    assert _reason(video) == reason
+    assert error_info(video).reason == reason
+    if reason == "TOO_LONG":
+        assert dict(error_info(video).metadata) == {"duration_s": "660.000", "limit_s": "600"}
     assert outcomes(video)["validate"] == "rejected"
     assert video.error.message
 

@@ -21,7 +21,7 @@ from google.protobuf.message import Message
 
 from adapters.objects.s3 import S3Connection, S3Endpoint, S3Objects
 from contracts import ids
-from heimdex.cli.library import reason
+from heimdex.cli.library import error_info
 from heimdex.client import (
     AlreadyExists,
     AsyncClient,
@@ -216,7 +216,7 @@ def test_a_whole_that_is_not_the_declared_one_is_rejected(api: Api, client: Clie
     video = finished(client, opened.video_id)
     assert video.state == video_pb2.VIDEO_STATE_FAILED
     assert outcomes(video)["validate"] == "rejected"
-    assert reason(video) == "DIGEST_MISMATCH"
+    assert error_info(video).reason == "DIGEST_MISMATCH"
 
 
 def test_a_video_over_the_limit_is_not_opened(api: Api) -> None:

@@ -357,7 +357,7 @@ async def test_upload_and_watch_ends_with_what_became_of_the_video(
     assert (line["type"], line["file_name"], line["video_id"]) == ("upload", "영상.mp4", video_id)
     assert line["state"] == ("indexed" if outcome == "OK" else "failed")
     if outcome == "REJECTED":
-        assert line["error"] == {"reason": "NOT_A_VIDEO", "message": "no container we take"}
+        assert line["error"] == {"reason": "NOT_A_VIDEO", "message": "no container we take", "metadata": {}}
     else:
         again = await run("upload", film, "--watch")
         assert again.code == 0

@@ -101,6 +101,15 @@ async def test_the_last_word_is_completed_where_nothing_fits_the_whole(door: Doo
     assert await ask(door, "김치찌개 먹는 @민") == [("김치찌개 먹는 @민지", PERSON, 0)]
 
 
+async def test_signs_before_a_word_stay(door: Door) -> None:
+    await door.index(b"film", "김치찌개 고양이")
+    await enrol(door, "민지")
+    for head in ("-", "고양이 –", '고양이 -"', '"'):
+        assert await ask(door, f"{head}김칮") == [(f"{head}김치찌개", WORD, 1)]
+    assert await ask(door, '"rlacl') == [('"김치찌개', WORD, 1)]
+    assert await ask(door, "고양이 -@민") == [], "nobody is left out so"
+
+
 async def test_nothing_that_fits_is_an_answer(door: Door) -> None:
     assert await ask(door, "김치") == []
     await door.index(b"film", "김치찌개")

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2
 
 from contracts import codec, flow, ids, plan
 from contracts.catalog import StageRun, StageUpdate
@@ -53,13 +54,17 @@ async def test_a_video_shows_what_the_stages_have_found(door: Door) -> None:
 
 async def test_a_video_that_failed_says_why(door: Door) -> None:
     video_id = (await door.upload(b"one")).video.video_id
-    run = StageRun("validate", "ENDED", "REJECTED", attempt=1, reason="NOT_A_VIDEO", message="no container we take")
+    run = StageRun("validate", "ENDED", "REJECTED", attempt=1, reason="TOO_LONG", message="too long",
+                   metadata=(("duration_s", "700.000"), ("limit_s", "600")))  # fmt: skip
     await door.catalog.apply_updates([StageUpdate("team", video_id, 1, run)], 5)
     video = await get(door, video_id)
     assert video.state == video_pb2.VIDEO_STATE_FAILED
     assert video.error.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
-    assert video.error.message == "no container we take"
-    assert b"NOT_A_VIDEO" in video.error.details[0].value
+    assert video.error.message == "too long"
+    for error in (video.error, video.stages[0].error):
+        info = error_details_pb2.ErrorInfo()
+        assert error.details[0].Unpack(info)
+        assert (info.reason, dict(info.metadata)) == ("TOO_LONG", {"duration_s": "700.000", "limit_s": "600"})
 
 
 async def test_pages_hold_every_video_once_newest_first(door: Door) -> None:

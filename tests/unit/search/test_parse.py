@@ -91,6 +91,8 @@ def test_a_name_within_a_word_is_none(query: str) -> None:
         ("민지한테는", ""), ("민지와의 커피", "커피"), ("민지에게도 준", "준"), ("민지로부터", ""), ("민지만이", ""),
         ("민지밖에 없는", "없는"), ("민지뿐", ""), ("민지마다", ""), ("민지네 집", "집"),
         ("민지 씨에게는 비밀", "비밀"), ("민지까지도 웃는", "웃는"),
+        ("민지라는 친구", "친구"), ("민지더러 오라고", "오라고"), ("민지로서는", ""), ("민지 선생님이 웃는", "웃는"),
+        ("민지쌤 수업", "수업"), ("민지는커녕", ""),
     ],
 )  # fmt: skip
 def test_a_name_is_known_with_whatever_follows_it(query: str, rest: str) -> None:
@@ -134,9 +136,17 @@ def test_one_syllable_needs_the_at() -> None:
 
 
 def test_a_name_alone_is_also_looked_for_in_speech() -> None:
-    parsed = parse("민지가 나오는 장면 보여줘", NAMES)
-    assert people(parsed) == [("per_m",)]
-    assert (parsed.words, parsed.meaning) == ("민지", "")
+    for query in (
+        "민지가 나오는 장면 보여줘", "민지 찾아줘", "민지 좀 보여줘요", "민지가 나온 장면",
+        "민지가 등장한 영상", "민지 나와?",
+    ):  # fmt: skip
+        parsed = parse(query, NAMES)
+        assert people(parsed) == [("per_m",)]
+        assert (parsed.words, parsed.meaning) == ("민지", ""), query
+    asked = parse("@민지 보여줘", NAMES)
+    assert (asked.words, asked.meaning) == ("", "")
+    said = parse('"안녕" 찾아줘', NAMES)
+    assert (said.words, said.meaning, said.phrases) == ("", "안녕", ("안녕",))
     only = parse("@민지", NAMES)
     assert (only.words, only.meaning, only.phrases) == ("", "", ())
 
@@ -168,6 +178,21 @@ def test_a_single_quote_mark_is_no_phrase() -> None:
         ("로켓 발사 보여줘", "로켓 발사"),
         ("이 장면에서 무슨 말을 했지", "이 장면에서 무슨 말을 했지"),
         ("장면", "장면"),
+        ("찾아줘", "찾아줘"),
+        ("김치찌개 영상 있나요?", "김치찌개"),
+        ("고양이가 등장하는 씬 모아줘", "고양이가"),
+        *(
+            (f"김치찌개 {asked}", "김치찌개")
+            for asked in (
+                "찾아 주실래요",
+                "보여줄래",
+                "찾아줘라",
+                "찾아주라",
+                "보여달라",
+                "보여주실 수 있나요",
+                "좀 알려줘요",
+            )
+        ),
         ("영상 편집 방법", "영상 편집 방법"),
     ],
 )
@@ -271,6 +296,9 @@ def test_too_many_phrases_are_refused() -> None:
         ('고양이 -"2024년"', "고양이", ("2024년",)),
         ("고양이 -ㅋㅋ", "고양이", ("ㅋㅋ",)),
         ("고양이 -민지", "고양이", ("민지",)),
+        ("고양이 --강아지 —새", "고양이", ("강아지", "새")),
+        ('고양이 --"하얀 강아지"', "고양이", ("하얀 강아지",)),
+        ('고양이 -"하얀 강아지', "고양이", ("하얀 강아지",)),
     ],
 )
 def test_a_minus_before_a_word_excludes_it(query: str, words: str, excluded: tuple[str, ...]) -> None:
@@ -281,15 +309,15 @@ def test_a_minus_before_a_word_excludes_it(query: str, words: str, excluded: tup
 
 
 @pytest.mark.parametrize(
-    "query", ["e-mail", "고양이 -5도", "- 고양이", "고양이 -", "--고양이", "고양이 ->", "고양이 – 강아지", "-3.5 -10"]
+    "query", ["e-mail", "고양이 -5도", "- 고양이", "고양이 -", "-- 고양이", "고양이 ->", "고양이 – 강아지", "-3.5 -10"]
 )
 def test_another_minus_is_plain_text(query: str) -> None:
     parsed = parse(query)
     assert (parsed.words, parsed.excluded) == (query, ())
 
 
-@pytest.mark.parametrize("query", ['고양이 -"강아지', '고양이 -"', '고양이 -""'])
-def test_a_minus_before_a_quote_that_does_not_close_is_plain_text(query: str) -> None:
+@pytest.mark.parametrize("query", ['고양이 -"', '고양이 -""'])
+def test_a_minus_before_a_quote_of_nothing_is_plain_text(query: str) -> None:
     parsed = parse(query)
     assert (parsed.excluded, parsed.phrases) == ((), ())
     assert parsed.words.startswith("고양이")
@@ -347,6 +375,13 @@ def test_hangul_typed_on_a_latin_keyboard_is_read(query: str, meant: str) -> Non
     parsed = parse(query)
     assert (parsed.words, parsed.meaning, parsed.read_as) == (meant, meant, meant)
     assert parse(f"{query} -강아지").read_as == meant
+
+
+@pytest.mark.parametrize(
+    ("query", "meant"), [("ehlswkdWlro AI", "된장찌개 AI"), ("rhdiddl USB", "고양이 USB"), ("AI rlacl", "AI 김치")]
+)
+def test_abbreviations_beside_it_stay(query: str, meant: str) -> None:
+    assert parse(query).read_as == meant
 
 
 @pytest.mark.parametrize("query", ["dkssud 안녕", "dkssud 5", "dkssud+", '"dkssud"', "dkssudd", "sns", "WLAN"])

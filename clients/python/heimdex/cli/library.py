@@ -8,6 +8,7 @@ from typing import Annotated
 
 import grpc
 import typer
+from google.rpc.error_details_pb2 import ErrorInfo
 
 from heimdex.cli import output
 from heimdex.cli.failure import Usage
@@ -164,22 +165,21 @@ def video_json(video: video_pb2.Video) -> dict[str, object]:
     }
 
 
-def error_json(video: video_pb2.Video) -> dict[str, str] | None:
+def error_json(video: video_pb2.Video) -> dict[str, object] | None:
     """Return why a video failed, None when it did not."""
     if not video.error.message:
         return None
-    return {"reason": reason(video), "message": video.error.message}
+    info = error_info(video)
+    return {"reason": info.reason, "message": video.error.message, "metadata": dict(info.metadata)}
 
 
-def reason(video: video_pb2.Video) -> str:
-    """Return the ErrorReason of a failed video, empty when it has none."""
-    from google.rpc.error_details_pb2 import ErrorInfo
-
+def error_info(video: video_pb2.Video) -> ErrorInfo:
+    """Return the reason of a failed video and its metadata; empty when it has none."""
+    info = ErrorInfo()
     for packed in video.error.details:
-        info = ErrorInfo()
         if packed.Unpack(info):
-            return info.reason
-    return ""
+            break
+    return info
 
 
 def scene_json(scene_: Scene) -> dict[str, object]:

@@ -144,7 +144,9 @@ class StageEnding(_message.Message):
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Words worth knowing, for example `content_type`, `language`."""
+        """Words worth knowing, for example `content_type`, `language`; with a `reason`, its metadata (see
+        ErrorReason).
+        """
 
     def __init__(
         self,

@@ -280,7 +280,7 @@ class Manifest(_message.Message):
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Words worth knowing."""
+        """Words worth knowing; with a `reason`, its metadata (see ErrorReason)."""
 
     def __init__(
         self,
