@@ -74,6 +74,6 @@ clean: ## remove environments and caches of this tree (homes of stacks stay: `he
 	@rm -rf .venv .venv-models node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(BUF): package-lock.json
-	@command -v npm >/dev/null || { echo 'lint and gen need Node 20 or newer with npm on PATH, for buf; nothing else does' >&2; exit 1; }
+	@command -v npm >/dev/null || { echo 'lint, format and gen need Node 20 or newer with npm on PATH, for buf; nothing else does' >&2; exit 1; }
 	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@

@@ -382,7 +382,7 @@ class WatchEntry:
 
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """A record to send; ``lane`` orders rows of one key."""
+    """A record to send; ``row`` orders those of one key."""
 
     row: int
     record: Record

@@ -35,7 +35,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="HEIMDEX_", frozen=True, env_ignore_empty=True)
 
-    inference: str = Field(description="host:port to listen on")
+    inference: str = Field(description="host:port of the inference process")
     profile: str = Field(default="small", description="fake, small or production")
     models_dir: Path = Field(default=Path("models"), description="folder of model files")
     faces_model: Path | None = Field(default=None, description="YuNet's file, only where it is present")

@@ -160,9 +160,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_FACES_DISABLED: _ErrorReason.ValueType  # 14
     """Faces are switched off for this tenant."""
     ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 15
-    """A quota is used up. Details: QuotaFailure."""
+    """Reserved for quotas: never sent yet. Details: QuotaFailure."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 16
-    """Too many requests at once. Details: RetryInfo."""
+    """Too many requests at once, or a frame that was not read in time. Details: QuotaFailure, RetryInfo; metadata:
+    `subject`.
+    """
     ERROR_REASON_DEPENDENCY_UNAVAILABLE: _ErrorReason.ValueType  # 17
     """A part of Heimdex does not answer. Details: RetryInfo; metadata: `dependency`."""
     ERROR_REASON_DRAINING: _ErrorReason.ValueType  # 18
@@ -170,7 +172,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 19
     """Our fault. Metadata: `trace_id`; the cause is in the log."""
     ERROR_REASON_MESSAGE_TOO_LARGE: _ErrorReason.ValueType  # 20
-    """The message is larger than the server takes."""
+    """The message is larger than the server takes (4 MiB). Never on the wire: gRPC itself answers RESOURCE_EXHAUSTED
+    without details, which the SDK names so.
+    """
     ERROR_REASON_INVALID_PAGE_TOKEN: _ErrorReason.ValueType  # 21
     """The page token is malformed, of another query, or expired."""
     ERROR_REASON_MODEL_UNAVAILABLE: _ErrorReason.ValueType  # 22
@@ -178,9 +182,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_CRASHED: _ErrorReason.ValueType  # 23
     """The worker ended in the middle of its work, too often."""
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 24
-    """The work did not end within its deadline."""
+    """The work did not end within its deadline; a unary call has 60 s at most."""
     ERROR_REASON_GENERATION_STATE: _ErrorReason.ValueType  # 25
-    """The state of the generation, or how many there are, does not allow this. Metadata: `state`, `generation`."""
+    """The state of the generation, or how many there are, does not allow this. Metadata: `state`, `generation`;
+    where there are too many, `state` alone, FULL.
+    """
     ERROR_REASON_EMPTY_FILE: _ErrorReason.ValueType  # 30
     """The file has no bytes."""
     ERROR_REASON_NOT_A_VIDEO: _ErrorReason.ValueType  # 31
@@ -240,9 +246,11 @@ the same as PreconditionFailure.
 ERROR_REASON_FACES_DISABLED: ErrorReason.ValueType  # 14
 """Faces are switched off for this tenant."""
 ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 15
-"""A quota is used up. Details: QuotaFailure."""
+"""Reserved for quotas: never sent yet. Details: QuotaFailure."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 16
-"""Too many requests at once. Details: RetryInfo."""
+"""Too many requests at once, or a frame that was not read in time. Details: QuotaFailure, RetryInfo; metadata:
+`subject`.
+"""
 ERROR_REASON_DEPENDENCY_UNAVAILABLE: ErrorReason.ValueType  # 17
 """A part of Heimdex does not answer. Details: RetryInfo; metadata: `dependency`."""
 ERROR_REASON_DRAINING: ErrorReason.ValueType  # 18
@@ -250,7 +258,9 @@ ERROR_REASON_DRAINING: ErrorReason.ValueType  # 18
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 19
 """Our fault. Metadata: `trace_id`; the cause is in the log."""
 ERROR_REASON_MESSAGE_TOO_LARGE: ErrorReason.ValueType  # 20
-"""The message is larger than the server takes."""
+"""The message is larger than the server takes (4 MiB). Never on the wire: gRPC itself answers RESOURCE_EXHAUSTED
+without details, which the SDK names so.
+"""
 ERROR_REASON_INVALID_PAGE_TOKEN: ErrorReason.ValueType  # 21
 """The page token is malformed, of another query, or expired."""
 ERROR_REASON_MODEL_UNAVAILABLE: ErrorReason.ValueType  # 22
@@ -258,9 +268,11 @@ ERROR_REASON_MODEL_UNAVAILABLE: ErrorReason.ValueType  # 22
 ERROR_REASON_CRASHED: ErrorReason.ValueType  # 23
 """The worker ended in the middle of its work, too often."""
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 24
-"""The work did not end within its deadline."""
+"""The work did not end within its deadline; a unary call has 60 s at most."""
 ERROR_REASON_GENERATION_STATE: ErrorReason.ValueType  # 25
-"""The state of the generation, or how many there are, does not allow this. Metadata: `state`, `generation`."""
+"""The state of the generation, or how many there are, does not allow this. Metadata: `state`, `generation`;
+where there are too many, `state` alone, FULL.
+"""
 ERROR_REASON_EMPTY_FILE: ErrorReason.ValueType  # 30
 """The file has no bytes."""
 ERROR_REASON_NOT_A_VIDEO: ErrorReason.ValueType  # 31

@@ -63,7 +63,7 @@ class MediaInfo(_message.Message):
     browser_playable: _builtins.bool
     """Whether common browsers play it."""
     damaged_tail: _builtins.bool
-    """Number of frames that could be decoded at the end that was checked; the tail may be damaged."""
+    """Whether the end is damaged, or missing: the file claims to be longer than what can be decoded."""
     def __init__(
         self,
         *,

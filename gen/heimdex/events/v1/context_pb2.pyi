@@ -131,7 +131,7 @@ class StageEnding(_message.Message):
     manifest_sha256: _builtins.str
     """SHA-256 of the Manifest's bytes, lower-case hex; empty for commit."""
     elapsed_ms: _builtins.int
-    """How long it took, milliseconds, waiting excluded."""
+    """How long the last try took, milliseconds, without the wait for its turn; 0 when a stage gave up."""
     attempts: _builtins.int
     """Tries, from 1."""
     @_builtins.property

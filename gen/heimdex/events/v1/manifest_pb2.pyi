@@ -55,7 +55,7 @@ class Plan(_message.Message):
 
     @_builtins.property
     def generations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Generations that the revision is committed to."""
+        """Generations that the specs are of, the one that served first. Commit writes to every other one, too."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -118,7 +118,7 @@ Global___Source: _TypeAlias = Source  # noqa: Y015
 
 @_typing.final
 class PlannedStage(_message.Message):
-    """The pinned specs of a stage: one a generation while one is building, else one."""
+    """The pinned specs of a stage: one where all generations of the plan agree, else one a generation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -261,7 +261,7 @@ class Manifest(_message.Message):
     message: _builtins.str
     """English, brief."""
     elapsed_ms: _builtins.int
-    """How long it took, milliseconds."""
+    """How long it took, milliseconds; 0 when it gave up."""
     attempts: _builtins.int
     """Tries, from 1."""
     model_version: _builtins.str

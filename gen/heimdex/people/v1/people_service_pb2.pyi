@@ -110,7 +110,7 @@ class Person(_message.Message):
     scene_count: _builtins.int
     """Scenes in which the person was found so far."""
     matched: _builtins.bool
-    """Whether every video present at enrolment has been looked through."""
+    """Whether every video with faces that was there at enrolment has been looked through."""
     @_builtins.property
     def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Other names a query may use, NFC."""

@@ -247,7 +247,7 @@ class Scene(_message.Message):
 
     @_builtins.property
     def degraded_stages(self) -> _containers.RepeatedScalarFieldContainer[_common_pb2.Stage.ValueType]:
-        """Outcomes of stages that had nothing to give, by stage."""
+        """Stages whose result it lacks, for they were REJECTED or FAILED."""
 
     @_builtins.property
     def view_offsets(self) -> _containers.RepeatedCompositeFieldContainer[_duration_pb2.Duration]:

@@ -456,9 +456,9 @@ class SearchScenesRequest(_message.Message):
     IMAGE_UPLOAD_ID_FIELD_NUMBER: _builtins.int
     query: _builtins.str
     """What to find: 1 to 1,000 code points (NFC); control characters but white space are
-    INVALID_ARGUMENT. `"…"` is a phrase that must be said, `@name` an enrolled person; a person's
+    INVALID_ARGUMENT. `"…"` is a phrase that must be said (at most 10), `@name` an enrolled person; a person's
     name in plain text, with its particle (`민지가`), boosts their scenes; `-word` leaves out scenes that
-    say it or are tagged so. May be empty only when `filter.person_ids`, `filter.tags` or
+    say it or are tagged so (at most 10). May be empty only when `filter.person_ids`, `filter.tags` or
     `image_upload_id` is not.
     """
     page_size: _builtins.int
@@ -1005,7 +1005,9 @@ class Suggestion(_message.Message):
     kind: Global___SuggestionKind.ValueType
     """What it is."""
     scene_count: _builtins.int
-    """Scenes that have it; a person's or a word's may lag by a minute."""
+    """Scenes that have it. Of a tag or a word, those of a replaced revision or a deleted video count until its
+    rows are removed, within some minutes.
+    """
     def __init__(
         self,
         *,

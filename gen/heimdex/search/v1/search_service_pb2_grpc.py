@@ -64,8 +64,10 @@ class SearchServiceServicer:
     def SearchScenes(self, request, context):
         """SearchScenes streams the current list of hits each time it gets better, and DONE last. Every
         frame is complete: a client that reads only the last is right. No hit is OK with an empty list.
-        A channel that failed or was late is named in `degraded`; UNAVAILABLE only when all failed. DONE
-        comes before the client's deadline.
+        A channel that failed or was late is named in `degraded`. UNAVAILABLE when what is left would answer
+        another question: no channel answered that the weights count, or what a phrase, a tag or person that must
+        be there, an exclusion or the picture depends on is missing, or SQL, without which nothing is shown. DONE
+        comes before the client's deadline, and within 30 s.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

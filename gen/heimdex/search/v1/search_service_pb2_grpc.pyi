@@ -36,8 +36,10 @@ class SearchServiceStub:
     SearchScenes: _grpc.UnaryStreamMultiCallable[_search_service_pb2.SearchScenesRequest, _search_service_pb2.SearchScenesResponse]
     """SearchScenes streams the current list of hits each time it gets better, and DONE last. Every
     frame is complete: a client that reads only the last is right. No hit is OK with an empty list.
-    A channel that failed or was late is named in `degraded`; UNAVAILABLE only when all failed. DONE
-    comes before the client's deadline.
+    A channel that failed or was late is named in `degraded`. UNAVAILABLE when what is left would answer
+    another question: no channel answered that the weights count, or what a phrase, a tag or person that must
+    be there, an exclusion or the picture depends on is missing, or SQL, without which nothing is shown. DONE
+    comes before the client's deadline, and within 30 s.
     """
     SuggestQueries: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.SuggestQueriesRequest, _search_service_pb2.SuggestQueriesResponse]
     """SuggestQueries completes what is being typed: people, tags and words that are said in the tenant's
@@ -61,8 +63,10 @@ class SearchServiceAsyncStub(SearchServiceStub):
     SearchScenes: _aio.UnaryStreamMultiCallable[_search_service_pb2.SearchScenesRequest, _search_service_pb2.SearchScenesResponse]  # type: ignore[assignment]
     """SearchScenes streams the current list of hits each time it gets better, and DONE last. Every
     frame is complete: a client that reads only the last is right. No hit is OK with an empty list.
-    A channel that failed or was late is named in `degraded`; UNAVAILABLE only when all failed. DONE
-    comes before the client's deadline.
+    A channel that failed or was late is named in `degraded`. UNAVAILABLE when what is left would answer
+    another question: no channel answered that the weights count, or what a phrase, a tag or person that must
+    be there, an exclusion or the picture depends on is missing, or SQL, without which nothing is shown. DONE
+    comes before the client's deadline, and within 30 s.
     """
     SuggestQueries: _aio.UnaryUnaryMultiCallable[_search_service_pb2.SuggestQueriesRequest, _search_service_pb2.SuggestQueriesResponse]  # type: ignore[assignment]
     """SuggestQueries completes what is being typed: people, tags and words that are said in the tenant's
@@ -89,8 +93,10 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_search_service_pb2.SearchScenesResponse], _abc.AsyncIterator[_search_service_pb2.SearchScenesResponse]]:
         """SearchScenes streams the current list of hits each time it gets better, and DONE last. Every
         frame is complete: a client that reads only the last is right. No hit is OK with an empty list.
-        A channel that failed or was late is named in `degraded`; UNAVAILABLE only when all failed. DONE
-        comes before the client's deadline.
+        A channel that failed or was late is named in `degraded`. UNAVAILABLE when what is left would answer
+        another question: no channel answered that the weights count, or what a phrase, a tag or person that must
+        be there, an exclusion or the picture depends on is missing, or SQL, without which nothing is shown. DONE
+        comes before the client's deadline, and within 30 s.
         """
 
     @_abc_1.abstractmethod

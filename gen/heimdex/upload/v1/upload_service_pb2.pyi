@@ -287,7 +287,9 @@ class CreateUploadRequest(_message.Message):
     """Take the content even if the tenant has it already."""
     @_builtins.property
     def part_sha256(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Per part SHA-256 (lower-case hex), in order of parts of `part_size_bytes`; signed in when given."""
+        """Per part SHA-256 (lower-case hex), one a part, in order; signed in when given. Larger files than the
+        deployment's part size (HEIMDEX_PART_SIZE_BYTES, 16 MiB) go in parts of that size; others have none.
+        """
 
     def __init__(
         self,

@@ -224,7 +224,7 @@ class Video(_message.Message):
 
     @_builtins.property
     def degraded_stages(self) -> _containers.RepeatedScalarFieldContainer[_common_pb2.Stage.ValueType]:
-        """Stages without result in an indexed video."""
+        """Stages of an indexed video that were REJECTED or FAILED."""
 
     @_builtins.property
     def error(self) -> _status_pb2.Status:

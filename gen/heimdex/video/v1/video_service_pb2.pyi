@@ -35,7 +35,7 @@ class _WatchKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WatchKind.V
     WATCH_KIND_CHANGE: _WatchKind.ValueType  # 2
     """The state after a change."""
     WATCH_KIND_HEARTBEAT: _WatchKind.ValueType  # 3
-    """Nothing new; the stream lives."""
+    """Nothing new for 15 s; the stream lives."""
 
 class WatchKind(_WatchKind, metaclass=_WatchKindEnumTypeWrapper):
     """What a watch response is."""
@@ -47,7 +47,7 @@ WATCH_KIND_SNAPSHOT: WatchKind.ValueType  # 1
 WATCH_KIND_CHANGE: WatchKind.ValueType  # 2
 """The state after a change."""
 WATCH_KIND_HEARTBEAT: WatchKind.ValueType  # 3
-"""Nothing new; the stream lives."""
+"""Nothing new for 15 s; the stream lives."""
 Global___WatchKind: _TypeAlias = WatchKind  # noqa: Y015
 
 @_typing.final

@@ -84,7 +84,7 @@ class VideoServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListVideos(self, request, context):
-        """ListVideos returns videos, newest first; deleted ones only when asked for by state.
+        """ListVideos returns videos, newest first; deleted, aborted and expired ones only when asked for by state.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -99,7 +99,8 @@ class VideoServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchVideos(self, request, context):
-        """WatchVideos streams changes of every video of the tenant; it never ends by itself.
+        """WatchVideos streams changes of every video of the tenant, after a heartbeat from which on none is missed. It has
+        no final state; UNAVAILABLE and UNAUTHENTICATED end it as WatchVideo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,13 +36,15 @@ class VideoServiceStub:
     GetVideo: _grpc.UnaryUnaryMultiCallable[_video_service_pb2.GetVideoRequest, _video_service_pb2.GetVideoResponse]
     """GetVideo returns one video; NOT_FOUND for another tenant's."""
     ListVideos: _grpc.UnaryUnaryMultiCallable[_video_service_pb2.ListVideosRequest, _video_service_pb2.ListVideosResponse]
-    """ListVideos returns videos, newest first; deleted ones only when asked for by state."""
+    """ListVideos returns videos, newest first; deleted, aborted and expired ones only when asked for by state."""
     WatchVideo: _grpc.UnaryStreamMultiCallable[_video_service_pb2.WatchVideoRequest, _video_service_pb2.WatchVideoResponse]
     """WatchVideo streams a snapshot, then each change; it ends OK on a final state, UNAVAILABLE when
     the server drains (resume with `after_sequence`), UNAUTHENTICATED when the token expires.
     """
     WatchVideos: _grpc.UnaryStreamMultiCallable[_video_service_pb2.WatchVideosRequest, _video_service_pb2.WatchVideosResponse]
-    """WatchVideos streams changes of every video of the tenant; it never ends by itself."""
+    """WatchVideos streams changes of every video of the tenant, after a heartbeat from which on none is missed. It has
+    no final state; UNAVAILABLE and UNAUTHENTICATED end it as WatchVideo.
+    """
     GetPlaybackUrl: _grpc.UnaryUnaryMultiCallable[_video_service_pb2.GetPlaybackUrlRequest, _video_service_pb2.GetPlaybackUrlResponse]
     """GetPlaybackUrl signs a URL to play the uploaded file, for the video's duration and an hour more."""
     ReprocessVideo: _grpc.UnaryUnaryMultiCallable[_video_service_pb2.ReprocessVideoRequest, _video_service_pb2.ReprocessVideoResponse]
@@ -65,13 +67,15 @@ class VideoServiceAsyncStub(VideoServiceStub):
     GetVideo: _aio.UnaryUnaryMultiCallable[_video_service_pb2.GetVideoRequest, _video_service_pb2.GetVideoResponse]  # type: ignore[assignment]
     """GetVideo returns one video; NOT_FOUND for another tenant's."""
     ListVideos: _aio.UnaryUnaryMultiCallable[_video_service_pb2.ListVideosRequest, _video_service_pb2.ListVideosResponse]  # type: ignore[assignment]
-    """ListVideos returns videos, newest first; deleted ones only when asked for by state."""
+    """ListVideos returns videos, newest first; deleted, aborted and expired ones only when asked for by state."""
     WatchVideo: _aio.UnaryStreamMultiCallable[_video_service_pb2.WatchVideoRequest, _video_service_pb2.WatchVideoResponse]  # type: ignore[assignment]
     """WatchVideo streams a snapshot, then each change; it ends OK on a final state, UNAVAILABLE when
     the server drains (resume with `after_sequence`), UNAUTHENTICATED when the token expires.
     """
     WatchVideos: _aio.UnaryStreamMultiCallable[_video_service_pb2.WatchVideosRequest, _video_service_pb2.WatchVideosResponse]  # type: ignore[assignment]
-    """WatchVideos streams changes of every video of the tenant; it never ends by itself."""
+    """WatchVideos streams changes of every video of the tenant, after a heartbeat from which on none is missed. It has
+    no final state; UNAVAILABLE and UNAUTHENTICATED end it as WatchVideo.
+    """
     GetPlaybackUrl: _aio.UnaryUnaryMultiCallable[_video_service_pb2.GetPlaybackUrlRequest, _video_service_pb2.GetPlaybackUrlResponse]  # type: ignore[assignment]
     """GetPlaybackUrl signs a URL to play the uploaded file, for the video's duration and an hour more."""
     ReprocessVideo: _aio.UnaryUnaryMultiCallable[_video_service_pb2.ReprocessVideoRequest, _video_service_pb2.ReprocessVideoResponse]  # type: ignore[assignment]
@@ -103,7 +107,7 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _video_service_pb2.ListVideosRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_video_service_pb2.ListVideosResponse, _abc.Awaitable[_video_service_pb2.ListVideosResponse]]:
-        """ListVideos returns videos, newest first; deleted ones only when asked for by state."""
+        """ListVideos returns videos, newest first; deleted, aborted and expired ones only when asked for by state."""
 
     @_abc_1.abstractmethod
     def WatchVideo(
@@ -121,7 +125,9 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _video_service_pb2.WatchVideosRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_video_service_pb2.WatchVideosResponse], _abc.AsyncIterator[_video_service_pb2.WatchVideosResponse]]:
-        """WatchVideos streams changes of every video of the tenant; it never ends by itself."""
+        """WatchVideos streams changes of every video of the tenant, after a heartbeat from which on none is missed. It has
+        no final state; UNAVAILABLE and UNAUTHENTICATED end it as WatchVideo.
+        """
 
     @_abc_1.abstractmethod
     def GetPlaybackUrl(
