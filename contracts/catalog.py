@@ -541,7 +541,7 @@ class Catalog(Protocol):
         self, tenant_id: str, person_id: str, call: Idempotency, records: Sequence[Record]
     ) -> Sequence[str]:
         """Erase a person, vectors and matches, and close the photos' uploads, so that they are swept in any case;
-        return the object keys of photos to purge. NotFound.
+        return the object keys of photos to purge, accepted or refused. NotFound.
         """
         ...
 

@@ -188,7 +188,7 @@ CONTROL: Mapping[str, Control] = MappingProxyType({
     for c in (
         Control("relay", (), "every fact that starts in the catalogue"),
         Control("tracker", (*(topic_name(s.emits) for s in STAGES.values()), topic_name(_E.StageProgressed),
-                            topic_name(_E.VideoErased), DEAD_LETTER), "catalogue, watch log"),
+                            DEAD_LETTER), "catalogue, watch log"),
         Control("people", (topic_name(_E.FacesEmbedded), topic_name(_E.VideoIndexed), topic_name(_E.PersonEnrolled),
                            topic_name(_E.PersonDeleted)), "scene_people, scene facts"),
         Control("eraser", (topic_name(_E.VideoDeletionRequested),), "tombstones, VIDEO_ERASED"),

@@ -346,7 +346,6 @@ class TextRow:
     transcript: str
     tags: tuple[str, ...] = ()
     tag_names: tuple[str, ...] = ()
-    file_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,9 @@ T = TypeVar("T")
 SOURCE = "source"
 """Name of the uploaded file among a job's inputs."""
 
+NO_RESULT = frozenset({common_pb2.OUTCOME_REJECTED, common_pb2.OUTCOME_FAILED})
+"""Outcomes of a stage that has not looked at what it was to look at."""
+
 _PARALLEL_GETS = 8
 
 
@@ -66,15 +69,15 @@ async def files(run: Run, objects: Objects, noun: str) -> dict[str, Path]:
 
 
 def require(run: Run, noun: str) -> None:
-    """Refuse to work without the result of ``noun``.
+    """Refuse to work on ``noun`` where that has ended REJECTED or FAILED.
 
-    It ended REJECTED or FAILED, so there is nothing to look at; that is no outcome of having looked. Its own ending
-    says why, and it is the one that runs again when the video is processed again.
+    Then there is nothing to look at, and that is no outcome of having looked, as NO_AUDIO_TRACK and NO_SPEECH are:
+    those pass. Its own ending says why, and it is the one that runs again when the video is processed again.
 
     Raises: Rejected (permanent) with the reason of ``noun``.
     """
     manifest = run.inputs[noun]
-    if not has_result(manifest):
+    if manifest.outcome in NO_RESULT:
         reason = common_pb2.ErrorReason.Name(manifest.reason).removeprefix("ERROR_REASON_")
         raise Rejected(reason, f"{noun} has no result to work on")
 

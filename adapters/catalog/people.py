@@ -94,7 +94,8 @@ class People(Transactions):
     async def delete_person(
         self, tenant_id: str, person_id: str, call: Idempotency, records: Sequence[Record]
     ) -> Sequence[str]:
-        """Erase a person with photos, vectors and every match from what is shown; return the photos' object keys.
+        """Erase a person with photos, vectors and every match from what is shown; return the photos' object keys,
+        those of refused photos too.
 
         The match rows, which hold ids only and are shown no more, go with ``forget_person``, which also re-emits the
         scene facts. The photos' uploads are closed, so that they are swept if the caller does not purge them.
@@ -111,8 +112,11 @@ class People(Transactions):
                 raise NotFound("person", person_id)
             tenant.gallery_version += 1
             of_person = PhotoRow.person_id == person_id
-            used = select(PhotoRow.upload_id, PhotoRow.object_key).where(of_person, PhotoRow.object_key != "")
-            photos = (await session.execute(used.order_by(PhotoRow.position))).all()
+            # A photo that was refused names no object: what was uploaded for it is known by its upload alone.
+            its_upload = (UploadRow.upload_id == PhotoRow.upload_id) & (UploadRow.tenant_id == PhotoRow.tenant_id)
+            sent = select(PhotoRow.upload_id, func.coalesce(UploadRow.object_key, PhotoRow.object_key))
+            sent = sent.outerjoin(UploadRow, its_upload).where(of_person).order_by(PhotoRow.position)
+            photos = (await session.execute(sent)).all()
             closed = update(UploadRow).where(UploadRow.upload_id.in_([upload_id for upload_id, _ in photos]))
             await session.execute(
                 closed.values(state=UploadState.EXPIRED, swept=False),
@@ -122,7 +126,7 @@ class People(Transactions):
             await session.delete(row)
             await remember(session, call, person_id, now_ms)
             await emit(session, records, now_ms)
-            return [key for _, key in photos]
+            return [key for _, key in photos if key]
 
         return await self._write(work)
 

@@ -65,8 +65,6 @@ def to_update(message: Message) -> StageUpdate | None:
         return _dead_letter(message)
     if type(message) in flow.STAGE_BY_EVENT:
         return _ending(message)
-    if isinstance(message, events_pb2.VideoErased):
-        return None  # the eraser's own transaction has said so already
     raise BadArtifact(f"no fact for the tracker: {message.DESCRIPTOR.full_name}")
 
 

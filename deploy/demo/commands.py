@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import shlex
 import time
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
+from deploy.local.commands import HomeOption
 from deploy.local.failure import DeployError
 from deploy.local.home import Home, home_at, usual_home
 from heimdex.cli.failure import EXIT_UNAVAILABLE
@@ -23,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    home: Annotated[Path | None, typer.Option("--home", help="Folder of the stack.", envvar="HEIMDEX_HOME")] = None,
+    home: HomeOption = None,
 ) -> None:
     """The main job: start the stack, ingest two real videos, find their scenes."""
     try:

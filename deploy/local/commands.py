@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import typer
 
 from deploy.local.failure import DeployError, NoSuchThing
+from heimdex.cli.home import folder
 
 _EXIT_NOT_FOUND: Final = 3
 _EXIT_UNAVAILABLE: Final = 5
@@ -18,7 +19,12 @@ _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 HomeOption = Annotated[
     Path | None,
-    typer.Option("--home", help="Folder of the stack. [$HEIMDEX_HOME, else ~/.local/share/heimdex]"),
+    typer.Option(
+        "--home",
+        parser=folder,
+        metavar="PATH",
+        help="Folder of the stack. [$HEIMDEX_HOME, else ~/.local/share/heimdex]",
+    ),
 ]
 
 

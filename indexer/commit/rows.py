@@ -137,7 +137,6 @@ def text_row(scene: scene_pb2.Scene, row: SceneRow) -> TextRow:
         transcript=unicodedata.normalize("NFC", joined(told(row.body).lines)),
         tags=tuple(dict.fromkeys(tag.tag for tag in scene.tags)),
         tag_names=tuple(dict.fromkeys(name for tag in scene.tags for name in tag.names)),
-        file_name=scene.file_name,
     )
 
 

@@ -21,7 +21,11 @@ class StageWorker:
         self._settings = settings
 
     async def prepare(self, run: Run, objects: Objects) -> Job | Result:
-        """Fetch the sound; without any there is nothing to listen to. Raises as ``Worker.prepare``."""
+        """Fetch the sound; a video without any has nothing to listen to.
+
+        Raises as ``Worker.prepare``; Rejected when ``audio`` could not tell.
+        """
+        inputs.require(run, "audio")
         if not has_result(run.inputs["audio"]):
             return Result(common_pb2.OUTCOME_NO_AUDIO_TRACK)
         return Job(run.workdir, await inputs.files(run, objects, "audio"), settings=self._settings)

@@ -22,7 +22,11 @@ class StageWorker:
         self._settings = settings
 
     async def prepare(self, run: Run, objects: Objects) -> Job | Result:
-        """Read the transcript; without a line there is nothing to encode. Raises as ``Worker.prepare``."""
+        """Read the transcript; without a line there is nothing to encode.
+
+        Raises as ``Worker.prepare``; Rejected when ``asr`` could not tell: ``align`` then has no line either.
+        """
+        inputs.require(run, "asr")
         artifacts = await inputs.artifacts(run, objects, ("align",))
         if not any(transcript.decode(artifacts["align"]).scenes):
             return Result(common_pb2.OUTCOME_NO_SPEECH, counts={"vectors": 0})

@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from contracts import flow
 from contracts.ports import Objects
 from contracts.work import Job, Result, Run
-from heimdex.common.v1 import common_pb2
 from processors import inputs
 
 KEY = "key:"
 """Prefix of the settings that give the object key of a sampled frame, by its blob."""
 
 _READ = ("scenes", "align", "embeddings", "frames", "vision", "affect", "faces")
-_NO_RESULT = frozenset({common_pb2.OUTCOME_REJECTED, common_pb2.OUTCOME_FAILED})
 
 
 class StageWorker:
@@ -30,7 +28,7 @@ class StageWorker:
     async def prepare(self, run: Run, objects: Objects) -> Job | Result:
         """Read what there is, and note which stages have no result. Raises as ``Worker.prepare``."""
         keys = {f"{KEY}{blob.name}": blob.key for blob in run.inputs["frames"].blobs}
-        degraded = [noun for noun in flow.STAGES if noun in run.inputs and run.inputs[noun].outcome in _NO_RESULT]
+        degraded = [noun for noun in flow.STAGES if noun in run.inputs and run.inputs[noun].outcome in inputs.NO_RESULT]
         return Job(
             run.workdir,
             artifacts=await inputs.artifacts(run, objects, _READ),

@@ -1086,6 +1086,26 @@ async def test_a_photo_in_use_is_swept_however_late_somebody_is_erased(catalog: 
     assert await catalog.expire_uploads(clock.now_ms) == []
 
 
+async def test_a_refused_photo_goes_at_once_with_the_person_it_was_sent_for(catalog: SqlCatalog) -> None:
+    sent_in = []
+    for _ in range(2):
+        made = await catalog.create_upload(upload(purpose="PERSON_PHOTO"), call(), allow_duplicate=False)
+        await catalog.begin_completion(TENANT, made.upload_id)
+        await catalog.finish_completion(TENANT, made.upload_id, etag="e", plan_key="", specs={}, records=[])
+        sent_in.append(made)
+    refused, good = sent_in
+    photos = (
+        Photo(refused.upload_id, "a.jpg", "NO_FACE"),
+        Photo(good.upload_id, "b.jpg", "ACCEPTED", object_key=good.object_key, vector=b"\x01" * 8),
+        Photo("", "c.jpg", "NO_FACE"),
+    )
+    minji = await catalog.create_person(person(photos=photos), call("EnrolPerson"), [])
+    keys = await catalog.delete_person(TENANT, minji.person_id, call("DeletePerson"), [])
+    assert list(keys) == [refused.object_key, good.object_key]
+    for made in sent_in:
+        assert (await catalog.get_upload(TENANT, made.upload_id)).state == UploadState.EXPIRED
+
+
 # ------------------------------------------------------------------------------------------- search filters
 
 

@@ -130,11 +130,6 @@ async def test_scores_are_in_their_ranges(shelf: Shelf) -> None:
         assert 0.0 <= hit.coverage <= 1.0
 
 
-async def test_file_names_are_not_speech(shelf: Shelf) -> None:
-    await shelf.fill(row("scene", "", file_name="고양이.mp4"))
-    assert await shelf.ask("고양이") == []
-
-
 # ------------------------------------------------------------------------------------------------- phrases
 
 SPOKEN = (

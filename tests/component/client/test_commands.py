@@ -604,3 +604,12 @@ async def test_what_makes_no_sense_is_said_before_anything_is_asked(as_admin: Ru
     assert "no text in UTF-8" in (await as_admin("vocabulary", "set", "--synonyms", tmp_path / "film.mp4")).err
     assert (await as_admin("generations", "promote", "7")).code == 3
     assert (await as_admin("generations", "drop", "1")).code == 2
+
+
+@pytest.mark.parametrize("arguments", [("--home", "", "videos"), ("videos", "--home", "")])
+async def test_an_empty_home_is_none(
+    run: Run, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = await run(*arguments)
+    assert (ended.code, ended.err) == (0, ""), "the environment still says where to call"

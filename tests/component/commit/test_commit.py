@@ -136,7 +136,7 @@ async def test_rows_are_in_both_stores_and_the_catalogue_and_their_facts_in_the_
     video = await w.catalog.get_video(TENANT, v.video_id)
     assert (video.searchable_revision, video.scene_count, video.language) == (1, 3, "ko")
     text = text_rows(w.text)[FIRST.text_index][rows[0]]
-    assert (text.transcript, text.tags, text.file_name) == ("안녕하세요", ("cat",), "one.mp4")
+    assert (text.transcript, text.tags) == ("안녕하세요", ("cat",))
     sent = await w.outbox()
     assert [r.key for r in sent] == [*(row.split(":")[0] for row in rows), v.video_id]
     [event] = indexed(sent)

@@ -159,8 +159,8 @@ async def test_faces_that_are_off_are_not_looked_for(film: bytes) -> None:
 
 
 _AFTERWARDS = {
-    "audio": {"asr": "NO_AUDIO_TRACK", "embeddings": "NO_SPEECH"},
-    "asr": {"embeddings": "NO_SPEECH"},
+    "audio": {"asr": "REJECTED", "embeddings": "REJECTED"},
+    "asr": {"embeddings": "REJECTED"},
     "embeddings": {},
     "frames": {"vision": "REJECTED", "affect": "REJECTED", "faces": "REJECTED"},
     "vision": {},
@@ -187,8 +187,7 @@ async def test_a_stage_that_may_fail_leaves_a_degraded_video(film: bytes, noun: 
     spoken = noun not in {"audio", "asr"}
     assert any(record.scene.transcript for record in sidecar.scenes) is spoken
     assert [record.scene.index for record in sidecar.scenes] == [0, 1, 2]
-    if noun == "frames":
-        assert {line.reason(name) for name in degraded} == {line.reason("frames")}, "the cause is passed on"
+    assert {line.reason(name) for name in degraded} == {line.reason(noun)}, "the cause is passed on"
 
 
 @pytest.mark.parametrize("noun", ["scenes", "align", "sidecar"])

@@ -140,3 +140,8 @@ def test_what_has_no_result_is_refused_with_its_reason(tmp_path: Path) -> None:
         inputs.require(_run(tmp_path, {"frames": failed}), "frames")
     assert caught.value.reason == "CRASHED"
     inputs.require(_run(tmp_path, {"frames": _manifest()}), "frames")
+
+
+@pytest.mark.parametrize("outcome", [common_pb2.OUTCOME_NO_AUDIO_TRACK, common_pb2.OUTCOME_NO_SPEECH])
+def test_that_there_is_nothing_is_a_result(tmp_path: Path, outcome: common_pb2.Outcome.ValueType) -> None:
+    inputs.require(_run(tmp_path, {"audio": manifest_pb2.Manifest(outcome=outcome)}), "audio")

@@ -30,6 +30,16 @@ def test_a_stack_is_found_in_its_home(tmp_path: Path) -> None:
     assert load().endpoint == "127.0.0.1:7001"
 
 
+@pytest.mark.parametrize("argument", [None, ""])
+def test_an_empty_home_is_none(argument: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(default_home(), endpoint="127.0.0.1:7001", token="default")
+    monkeypatch.chdir(write(tmp_path / "here", endpoint="127.0.0.1:7002", token="here"))
+    monkeypatch.setenv("HEIMDEX_HOME", "")
+    assert load(home=argument) == Config("127.0.0.1:7001", "default", insecure=True)
+    monkeypatch.setenv("HEIMDEX_ENDPOINT", "heimdex.example:443")
+    assert load(home=argument).endpoint == "heimdex.example:443"
+
+
 def test_arguments_come_before_the_environment_before_the_usual_home(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

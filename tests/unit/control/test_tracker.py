@@ -132,14 +132,7 @@ def test_a_dead_letter_of_a_stage_fails_it_unless_the_stage_says_otherwise() -> 
     assert update.run.attempt < told.run.attempt, "the stage's own ending outweighs it"
 
 
-@pytest.mark.parametrize(
-    "message",
-    [
-        letter("retry"),
-        letter("audio", context=None),
-        events_pb2.VideoErased(tenant_id="acme", video_id="vid_1"),
-    ],
-)
+@pytest.mark.parametrize("message", [letter("retry"), letter("audio", context=None)])
 def test_what_concerns_no_stage_run_says_nothing(message: Message) -> None:
     assert to_update(message) is None
 
@@ -152,6 +145,7 @@ def test_what_concerns_no_stage_run_says_nothing(message: Message) -> None:
         fact(flow.STAGES["asr"], outcome=99),
         events_pb2.AudioExtracted(ending=context_pb2.StageEnding(stage=_AUDIO, outcome=common_pb2.OUTCOME_OK)),
         events_pb2.PersonEnrolled(tenant_id="acme"),
+        events_pb2.VideoErased(tenant_id="acme", video_id="vid_1"),
     ],
 )
 def test_what_is_no_fact_of_ours_is_refused(message: Message) -> None:
@@ -209,5 +203,17 @@ async def test_what_waiting_does_not_heal_is_raised_not_skipped() -> None:
 
 async def test_nothing_to_say_is_no_transaction() -> None:
     catalogue = Catalogue()
-    await tracker(catalogue, Clock()).apply([record(events_pb2.VideoErased(tenant_id="acme", video_id="vid_1"))])
+    await tracker(catalogue, Clock()).apply([record(letter("retry"))])
     assert catalogue.calls == 0
+
+
+@pytest.mark.parametrize("topic", flow.CONTROL["tracker"].takes)
+def test_every_topic_it_takes_has_something_to_say(topic: str) -> None:
+    message = flow.TOPICS[topic].message
+    if message in flow.STAGE_BY_EVENT:
+        told: Message = fact(flow.STAGE_BY_EVENT[message])
+    elif message is events_pb2.DeadLetter:
+        told = letter("audio")
+    else:
+        told = message(context=CONTEXT, stage=_AUDIO)
+    assert to_update(told) is not None

@@ -24,6 +24,15 @@ def test_every_verb_has_its_help(app: typer.Typer) -> None:
         assert f" {verb} " in printed
 
 
+def test_an_empty_home_is_the_usual_one(app: typer.Typer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEIMDEX_HOME", "")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["status", "--home", ""])
+    assert result.exit_code == 5
+    assert str(tmp_path / "data" / "heimdex") in result.stderr
+
+
 @pytest.mark.parametrize("verb", [["status"], ["logs"], ["migrate"], ["token", "--tenant", "acme", "--user", "u"]])
 def test_a_home_without_a_stack_is_one_line_and_exit_code_5(app: typer.Typer, tmp_path: Path, verb: list[str]) -> None:
     result = CliRunner().invoke(app, [*verb, "--home", str(tmp_path / "none")])

@@ -12,13 +12,17 @@ from google.rpc.error_details_pb2 import ErrorInfo
 
 from heimdex.cli import output
 from heimdex.cli.failure import Usage
+from heimdex.cli.home import folder
 from heimdex.client import Client, NotFound
 from heimdex.scene.v1.scene_pb2 import Scene
 from heimdex.scene.v1.scene_service_pb2 import SceneMedia
 from heimdex.video.v1 import video_pb2
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
-Home = Annotated[Path | None, typer.Option("--home", help="Folder of the stack; $HEIMDEX_HOME otherwise.")]
+Home = Annotated[
+    Path | None,
+    typer.Option("--home", parser=folder, metavar="PATH", help="Folder of the stack; $HEIMDEX_HOME otherwise."),
+]
 
 
 def find_videos(client: Client, name: str) -> list[str]:

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,6 +23,7 @@ from heimdex.cli import (
     vocabulary,
 )
 from heimdex.cli.failure import EXIT_USAGE, exit_code, explain
+from heimdex.cli.library import Home
 from heimdex.cli.query import QueryCommand
 
 INTERRUPTED = 130
@@ -42,7 +42,7 @@ app = typer.Typer(
 
 @app.callback()
 def root(
-    home: Annotated[Path | None, typer.Option(help="Folder of the stack; $HEIMDEX_HOME otherwise.")] = None,
+    home: Home = None,
 ) -> None:
     """Pick a stack for every verb that follows."""
     if home is not None:

@@ -45,8 +45,9 @@ def load(
     The token of a home is for the endpoint of that home, and is sent to no other.
 
     Environment: ``HEIMDEX_ENDPOINT``, ``HEIMDEX_TOKEN``, ``HEIMDEX_INSECURE`` (``1``: no TLS), ``HEIMDEX_HOME``;
-    where a home is given, nothing of it counts.
+    where a home is given, nothing of it counts. An empty ``home`` is none.
     """
+    home = home or None
     path = Path(home or default_home()) / "client.json"
     environment = os.environ if home is None else {}
     chosen = endpoint or environment.get("HEIMDEX_ENDPOINT")
