@@ -1091,7 +1091,7 @@ async def test_a_refused_photo_goes_at_once_with_the_person_it_was_sent_for(cata
     for _ in range(2):
         made = await catalog.create_upload(upload(purpose="PERSON_PHOTO"), call(), allow_duplicate=False)
         await catalog.begin_completion(TENANT, made.upload_id)
-        await catalog.finish_completion(TENANT, made.upload_id, etag="e", plan_key="", specs={}, records=[])
+        await catalog.finish_completion(TENANT, made.upload_id, etag="e")
         sent_in.append(made)
     refused, good = sent_in
     photos = (

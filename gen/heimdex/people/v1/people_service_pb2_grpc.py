@@ -65,8 +65,8 @@ class PeopleServiceServicer:
         """EnrolPerson enrols somebody from uploaded photos, with a verdict each. FAILED_PRECONDITION /
         NO_PHOTO_ACCEPTED when none is good (the verdicts are its metadata, by upload id), FACES_DISABLED
         when the tenant has faces off, UPLOAD_INCOMPLETE or UPLOAD_CLOSED when the bytes of a photo are
-        not there: each upload serves one enrolment. Matched are videos that were uploaded while faces were on, before
-        this and after. The same display name twice is allowed.
+        not there: each upload serves one enrolment. Matched are videos that were uploaded, or processed again, while
+        faces were on, before this and after. The same display name twice is allowed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,8 +37,8 @@ class PeopleServiceStub:
     """EnrolPerson enrols somebody from uploaded photos, with a verdict each. FAILED_PRECONDITION /
     NO_PHOTO_ACCEPTED when none is good (the verdicts are its metadata, by upload id), FACES_DISABLED
     when the tenant has faces off, UPLOAD_INCOMPLETE or UPLOAD_CLOSED when the bytes of a photo are
-    not there: each upload serves one enrolment. Matched are videos that were uploaded while faces were on, before
-    this and after. The same display name twice is allowed.
+    not there: each upload serves one enrolment. Matched are videos that were uploaded, or processed again, while
+    faces were on, before this and after. The same display name twice is allowed.
     """
     GetPerson: _grpc.UnaryUnaryMultiCallable[_people_service_pb2.GetPersonRequest, _people_service_pb2.GetPersonResponse]
     """GetPerson returns one person; NOT_FOUND for another tenant's."""
@@ -58,8 +58,8 @@ class PeopleServiceAsyncStub(PeopleServiceStub):
     """EnrolPerson enrols somebody from uploaded photos, with a verdict each. FAILED_PRECONDITION /
     NO_PHOTO_ACCEPTED when none is good (the verdicts are its metadata, by upload id), FACES_DISABLED
     when the tenant has faces off, UPLOAD_INCOMPLETE or UPLOAD_CLOSED when the bytes of a photo are
-    not there: each upload serves one enrolment. Matched are videos that were uploaded while faces were on, before
-    this and after. The same display name twice is allowed.
+    not there: each upload serves one enrolment. Matched are videos that were uploaded, or processed again, while
+    faces were on, before this and after. The same display name twice is allowed.
     """
     GetPerson: _aio.UnaryUnaryMultiCallable[_people_service_pb2.GetPersonRequest, _people_service_pb2.GetPersonResponse]  # type: ignore[assignment]
     """GetPerson returns one person; NOT_FOUND for another tenant's."""
@@ -82,8 +82,8 @@ class PeopleServiceServicer(metaclass=_abc_1.ABCMeta):
         """EnrolPerson enrols somebody from uploaded photos, with a verdict each. FAILED_PRECONDITION /
         NO_PHOTO_ACCEPTED when none is good (the verdicts are its metadata, by upload id), FACES_DISABLED
         when the tenant has faces off, UPLOAD_INCOMPLETE or UPLOAD_CLOSED when the bytes of a photo are
-        not there: each upload serves one enrolment. Matched are videos that were uploaded while faces were on, before
-        this and after. The same display name twice is allowed.
+        not there: each upload serves one enrolment. Matched are videos that were uploaded, or processed again, while
+        faces were on, before this and after. The same display name twice is allowed.
         """
 
     @_abc_1.abstractmethod
