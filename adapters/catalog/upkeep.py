@@ -28,6 +28,7 @@ OUTBOX_KEPT_MS = 7 * DAY_MS
 DEAD_LETTERS_KEPT_MS = 7 * DAY_MS
 WATCH_KEPT = 500
 UPLOADS_KEPT_MS = 30 * DAY_MS
+_VIDEOS_AT_ONCE = 100
 _MOVING = (VideoState.VALIDATING, VideoState.PROCESSING, VideoState.DELETING)
 _OVER = (UploadState.COMPLETED, UploadState.EXPIRED, UploadState.ABORTED)
 
@@ -113,10 +114,9 @@ class Upkeep(Transactions):
         Uploads of photos stay as long as somebody is known by them: whoever is erased has them closed, to be swept.
         One transaction a table, so that none is long.
         """
-        old_watch = exists().where(
-            VideoRow.video_id == WatchRow.video_id, WatchRow.sequence <= VideoRow.sequence - WATCH_KEPT
-        )
-        known_video = exists().where(VideoRow.video_id == WatchRow.video_id)
+        # By the few videos that changed so often: the log of a large library has millions of entries.
+        often_changed = WatchRow.video_id.in_(select(VideoRow.video_id).where(VideoRow.sequence > WATCH_KEPT))
+        newest = select(VideoRow.sequence).where(VideoRow.video_id == WatchRow.video_id).scalar_subquery()
         past_deletion = and_(
             VideoRow.state == VideoState.DELETED, VideoRow.swept, VideoRow.delete_ms < now_ms - DELETED_VISIBLE_MS
         )
@@ -135,10 +135,22 @@ class Upkeep(Transactions):
             (DeadLetterRow, DeadLetterRow.event_ms < now_ms - DEAD_LETTERS_KEPT_MS),
             (QueryRow, QueryRow.create_ms < now_ms - QUERIES_KEPT_MS),
             (UploadRow, past_close),
-            (VideoRow, past_deletion | past_upload),
-            (WatchRow, old_watch | ~known_video),
+            (WatchRow, often_changed & (WatchRow.sequence <= newest - WATCH_KEPT)),
         )
-        return sum([await self._delete(delete(table).where(rule)) for table, rule in rules])
+        pruned = sum([await self._delete(delete(table).where(rule)) for table, rule in rules])
+        return pruned + await self._forget_videos(past_deletion | past_upload)
+
+    async def _forget_videos(self, gone: ColumnElement[bool]) -> int:
+        """Delete videos, some of them at a time, with their entries of the watch log."""
+
+        async def work(session: AsyncSession) -> int:
+            ids = (await session.scalars(select(VideoRow.video_id).where(gone).limit(_VIDEOS_AT_ONCE))).all()
+            for table in (WatchRow, VideoRow) if ids else ():
+                rows = delete(table).where(table.video_id.in_(ids))
+                await session.execute(rows.execution_options(synchronize_session=False))
+            return len(ids)
+
+        return await self._write(work)
 
     async def _delete(self, statement: Delete) -> int:
         async def work(session: AsyncSession) -> int:

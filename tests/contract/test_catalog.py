@@ -19,6 +19,7 @@ from adapters.catalog.migrate import migrate
 from adapters.catalog.models import VERSION, Base, QueryRow
 from adapters.catalog.sql import SqlCatalog
 from adapters.catalog.temporary import temporary_catalog
+from adapters.catalog.upkeep import WATCH_KEPT
 from contracts import facts, flow, ids
 from contracts.catalog import (
     MAX_GENERATIONS,
@@ -1068,6 +1069,21 @@ async def test_pruning_drops_what_is_past_its_time_and_nothing_else(catalog: Sql
     assert await catalog.list_scenes(TENANT, video_id, limit=9) == rows
     assert await catalog.video_sequence(TENANT, video_id) > 0
     assert [row.record.key for row in await catalog.pending()] == [gone]  # what was never sent stays
+    assert gone not in {entry.video_id for _, entry in await catalog.changes(0)}
+
+
+async def test_of_each_video_the_newest_changes_stay(catalog: SqlCatalog) -> None:
+    often, seldom = await uploaded(catalog), await uploaded(catalog, sha256="cd" * 32)
+    for percent in range(WATCH_KEPT + 20):
+        run = StageRun("scenes", "RUNNING", attempt=1, progress=percent / 1000)
+        await catalog.apply_updates([StageUpdate(TENANT, often, 1, run)], NOW_MS)
+    before = [entry for _, entry in await catalog.changes(0, limit=1000)]
+    assert await catalog.prune(NOW_MS) > 0
+    after = [entry for _, entry in await catalog.changes(0, limit=1000)]
+    assert [one for one in after if one.video_id == often] == [one for one in before if one.video_id == often][
+        -WATCH_KEPT:
+    ]
+    assert [one for one in after if one.video_id == seldom] == [one for one in before if one.video_id == seldom]
 
 
 async def test_a_photo_in_use_is_swept_however_late_somebody_is_erased(catalog: SqlCatalog, clock: Clock) -> None:
