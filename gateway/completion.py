@@ -13,7 +13,7 @@ import structlog
 from contracts.catalog import Catalog, NewRevision, Upload, UploadState
 from contracts.errors import DependencyUnavailable, HeimdexError, NotFound, PreconditionFailed
 from contracts.ports import ObjectInfo, Objects, Part
-from gateway import revisions
+from gateway.revisions import FIRST, Revisions
 from gateway.uploads import pieces
 from heimdex.events.v1 import manifest_pb2
 
@@ -23,10 +23,10 @@ _log = structlog.get_logger()
 class Completion:
     """Completes uploads. A client that goes away does not stop what it has begun; the same upload is done once."""
 
-    def __init__(self, catalog: Catalog, objects: Objects, begun: revisions.Revisions) -> None:
+    def __init__(self, catalog: Catalog, objects: Objects, revisions: Revisions) -> None:
         self._catalog = catalog
         self._objects = objects
-        self._revisions = begun
+        self._revisions = revisions
         self._running: dict[str, asyncio.Task[Upload]] = {}
 
     async def complete(self, tenant_id: str, upload_id: str, *, traceparent: str) -> Upload:
@@ -109,9 +109,7 @@ class Completion:
         source = manifest_pb2.Source(
             key=upload.object_key, etag=stored.etag, size_bytes=stored.size_bytes, sha256=upload.sha256
         )
-        return await self._revisions.prepare(
-            upload.tenant_id, upload.video_id, revisions.FIRST, source, traceparent=traceparent
-        )
+        return await self._revisions.prepare(upload.tenant_id, upload.video_id, FIRST, source, traceparent=traceparent)
 
 
 def _check_parts(upload: Upload, parts: Sequence[Part]) -> None:
