@@ -36,6 +36,9 @@ QUERIES_KEPT_MS = 30 * 86_400_000
 UPLOAD_URL_LIFE_S = 15 * 60
 """How long a signed URL brings bytes, also after its upload was closed. Source: settled question 20 ff."""
 
+PROCESSED = frozenset({VideoState.INDEXED, VideoState.FAILED})
+"""States at the end of the flow: nobody is at work, and a further revision may begin."""
+
 FINAL = frozenset({
     VideoState.INDEXED, VideoState.FAILED, VideoState.ABORTED, VideoState.EXPIRED, VideoState.DELETED,
 })  # fmt: skip
@@ -122,6 +125,11 @@ class StageRun:
     message: str = ""
     manifest_key: str = ""
     metadata: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def broken(self) -> bool:
+        """Whether it ended without a result: REJECTED or FAILED."""
+        return self.outcome in {"REJECTED", "FAILED"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,7 +173,7 @@ class Erased(HeimdexError):
     default_reason = "NOT_FOUND"
 
 
-def typed(error: Exception, where: str) -> HeimdexError:
+def from_exception(error: Exception, where: str) -> HeimdexError:
     """Return what an exception that nobody gave a type means: a machine that lacks something, else a defect.
 
     Its text is for the log only: it may hold what users said.

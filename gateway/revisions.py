@@ -11,7 +11,7 @@ from types import MappingProxyType
 import structlog
 
 from contracts import facts, ids, plan
-from contracts.catalog import Catalog, Generation, Idempotency, NewRevision, Video, VideoState
+from contracts.catalog import PROCESSED, Catalog, Generation, Idempotency, NewRevision, Video
 from contracts.errors import BadArtifact, NotFound, PreconditionFailed
 from contracts.ports import Clock, Objects
 from heimdex.events.v1 import context_pb2, manifest_pb2
@@ -20,7 +20,6 @@ FIRST = 1
 """Number of a video's first revision."""
 
 _NONE: Mapping[str, str] = MappingProxyType({})
-_BROKEN = frozenset({"REJECTED", "FAILED"})
 
 _log = structlog.get_logger()
 
@@ -76,8 +75,7 @@ class Revisions:
             DependencyUnavailable: SQL or object storage is away; call again. Transient.
         """
         video = await self._catalog.get_video(tenant_id, video_id)
-        ended = video.state in {VideoState.INDEXED, VideoState.FAILED}
-        new = await self._next(video, traceparent) if ended else None
+        new = await self._next(video, traceparent) if video.state in PROCESSED else None
         begun = await self._catalog.begin_revision(tenant_id, video_id, call, new)
         _log.info("revision begun", tenant=tenant_id, video_id=video_id, revision=begun.revision)
         return begun
@@ -85,10 +83,9 @@ class Revisions:
     async def _next(self, video: Video, traceparent: str) -> NewRevision:
         before = await self._planned(video)
         revision = video.revision + 1
-        again = {run.stage: str(revision) for run in video.stages if run.outcome in _BROKEN}
-        salts = (
-            plan.salts_of(before) | again
-        )  # without its old salt, a stage would find what it made in the first place
+        again = {run.stage: str(revision) for run in video.stages if run.broken}
+        # Without its old salt, a stage would find what it made in the first place.
+        salts = plan.salts_of(before) | again
         return await self.prepare(
             video.tenant_id, video.video_id, revision, before.source, traceparent=traceparent, salts=salts
         )

@@ -15,7 +15,6 @@ PLAYBACK_SPARE_S = 3600
 """A URL plays the video to its end and an hour more."""
 
 _ENDED = "ENDED"
-_BROKEN = frozenset({"REJECTED", "FAILED"})
 
 
 def to_proto(video: Video, *, now_ms: int) -> video_pb2.Video:
@@ -46,7 +45,7 @@ def to_proto(video: Video, *, now_ms: int) -> video_pb2.Video:
     if video.index_ms:
         message.index_time.CopyFrom(timestamp(video.index_ms))
     if video.state is VideoState.INDEXED:
-        message.degraded_stages.extend(flow.STAGES[run.stage].number for run in video.stages if _broken(run))
+        message.degraded_stages.extend(flow.STAGES[run.stage].number for run in video.stages if run.broken)
     if video.state is VideoState.FAILED:
         run = _blamed(video)
         outcome, metadata = (run.outcome, run.metadata) if run else ("FAILED", ())
@@ -94,7 +93,7 @@ def _stage(run: StageRun, now_ms: int) -> video_pb2.StageStatus:
     elapsed_ms = _elapsed_ms(run, now_ms)
     if elapsed_ms:
         message.elapsed.CopyFrom(duration(elapsed_ms))
-    if _broken(run):
+    if run.broken:
         message.error.CopyFrom(status.ending(run.outcome, run.reason, run.message, run.metadata))
     return message
 
@@ -105,10 +104,6 @@ def _elapsed_ms(run: StageRun, now_ms: int) -> int:
     return max(0, now_ms - run.start_ms) if run.start_ms else 0
 
 
-def _broken(run: StageRun) -> bool:
-    return run.outcome in _BROKEN
-
-
 def _blamed(video: Video) -> StageRun | None:
     """Return the run that failed the video: the first in the flow with the video's reason."""
-    return next((run for run in video.stages if _broken(run) and run.reason == video.error_reason), None)
+    return next((run for run in video.stages if run.broken and run.reason == video.error_reason), None)

@@ -72,8 +72,10 @@ async def compose(settings: Settings, nouns: Sequence[str], resources: AsyncExit
     for stage in (flow.STAGES[noun] for noun in nouns):
         child = ModelChild(threads=settings.threads)
         resources.push_async_callback(child.close)
-        work = settings.work_dir / settings.instance / stage.noun
-        await asyncio.to_thread(shutil.rmtree, work, ignore_errors=True)  # of a process that was killed: videos, too
+        work_dir = settings.work_dir / settings.instance / stage.noun
+        await asyncio.to_thread(
+            shutil.rmtree, work_dir, ignore_errors=True
+        )  # of a process that was killed: videos, too
         runner = StageRunner(
             stage,
             worker(stage.noun, settings),
@@ -82,7 +84,7 @@ async def compose(settings: Settings, nouns: Sequence[str], resources: AsyncExit
             producer=producer,
             child=child,
             slot=model_slot if stage.model else asyncio.Semaphore(1),
-            work=work,
+            work_dir=work_dir,
             deployed=deployed,
             clock=clock,
             observe=StageObserver(spans).run,

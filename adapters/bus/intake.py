@@ -17,7 +17,7 @@ from adapters import metrics
 from adapters.bus.breaker import Breaker
 from contracts import codec, facts, flow, ids, plan
 from contracts.delivery import Delivery, StageHandler
-from contracts.errors import BadArtifact, Erased, HeimdexError, Internal, NotFound, Rejected, typed
+from contracts.errors import BadArtifact, Erased, HeimdexError, Internal, NotFound, Rejected, from_exception
 from contracts.ports import Clock, Objects, Producer, Record
 from heimdex.common.v1 import common_pb2
 from heimdex.events.v1 import context_pb2, manifest_pb2
@@ -167,7 +167,7 @@ class Intake:
             return error
         except Exception as error:  # noqa: BLE001 - a defect becomes a typed state
             _log.exception("stage failed", stage=stage, video_id=video_id)
-            return typed(error, stage)
+            return from_exception(error, stage)
         if failed_before:  # its dead letter may not have left before a crash
             given_up = Internal(f"{stage} failed before")
             await self._dead_letter(delivery.record, delivery.context, delivery.attempt, given_up)

@@ -84,7 +84,7 @@ class StageRunner:
         producer: Producer,
         child: Child,
         slot: asyncio.Semaphore,
-        work: Path,
+        work_dir: Path,
         deployed: plan.Pipeline,
         clock: Clock,
         observe: Observe = unobserved,
@@ -94,7 +94,7 @@ class StageRunner:
 
         Args:
             slot: taken for the whole of a run; shared by the model stages of a process.
-            work: folder of this stage in this process alone: each run has one in it, and takes it away.
+            work_dir: folder of this stage in this process alone: each run has one in it, and takes it away.
             observe: watches work that is done here, not endings that are only told again.
             deployed: what this worker serves; other plans are parked.
             deadline_factor: stretches the stage's deadline on slow machines.
@@ -106,7 +106,7 @@ class StageRunner:
         self._producer = producer
         self._child = child
         self._slot = slot
-        self._work_dir = work
+        self._work_dir = work_dir
         self._deployed = deployed
         self._clock = clock
         self._observe = observe

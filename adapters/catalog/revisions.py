@@ -10,13 +10,12 @@ from adapters.catalog.effects import changed, emit, load_videos, lock_video, mad
 from adapters.catalog.engine import Transactions
 from adapters.catalog.models import RevisionRow, StageRunRow, VideoRow
 from adapters.catalog.state import PENDING, Command
-from contracts.catalog import Idempotency, NewRevision, Video, VideoState
+from contracts.catalog import PROCESSED, Idempotency, NewRevision, Video
 from contracts.errors import PreconditionFailed
 from contracts.flow import STAGES
 from contracts.ports import Record
 
 _TRACEPARENT = "traceparent"
-_ENDED = frozenset({VideoState.INDEXED, VideoState.FAILED})
 
 
 class Revisions(Transactions):
@@ -30,7 +29,7 @@ class Revisions(Transactions):
             made = await made_before(session, call, now_ms)
             video = await lock_video(session, tenant_id, video_id)
             if made is None:
-                if new is None or video.state not in _ENDED or video.revision != new.revision - 1:
+                if new is None or video.state not in PROCESSED or video.revision != new.revision - 1:
                     message = f"the video is {video.state}: it can be processed again when it is indexed or has failed"
                     raise PreconditionFailed(message, metadata={"state": video.state})
                 await remember(session, call, video_id, now_ms)

@@ -14,7 +14,6 @@ from contracts.flow import STAGES, AfterFailure
 
 PENDING, RUNNING, RETRYING, ENDED = "PENDING", "RUNNING", "RETRYING", "ENDED"
 _RANK: Mapping[str, int] = {PENDING: 0, RUNNING: 1, RETRYING: 2, ENDED: 3}
-_BROKEN = frozenset({"REJECTED", "FAILED"})
 
 
 class Command(StrEnum):
@@ -48,11 +47,11 @@ def derive(command: Command, runs: Iterable[StageRun]) -> Verdict:
         return Verdict(VideoState(command.value))
     ended = {run.stage: run for run in runs if run.state == ENDED}
     commit = ended.get("commit")
-    if commit is not None and commit.outcome not in _BROKEN:
+    if commit is not None and not commit.broken:
         return Verdict(VideoState.INDEXED)
     for stage in STAGES.values():
         run = ended.get(stage.noun)
-        if run is not None and run.outcome in _BROKEN and stage.after_failure is AfterFailure.FAIL_VIDEO:
+        if run is not None and run.broken and stage.after_failure is AfterFailure.FAIL_VIDEO:
             return Verdict(VideoState.FAILED, run.reason, run.message)
     return Verdict(VideoState.PROCESSING if "validate" in ended else VideoState.VALIDATING)
 

@@ -21,7 +21,7 @@ from adapters.catalog.models import (
     VideoRow,
     WatchRow,
 )
-from contracts.catalog import QUERIES_KEPT_MS, UploadState, Video, VideoState
+from contracts.catalog import PROCESSED, QUERIES_KEPT_MS, UploadState, Video, VideoState
 from contracts.ports import Record
 
 OUTBOX_KEPT_MS = 7 * DAY_MS
@@ -96,7 +96,7 @@ class Upkeep(Transactions):
 
         async def work(session: AsyncSession) -> Sequence[Video]:
             query = select(VideoRow).where(
-                VideoRow.state.in_((VideoState.INDEXED, VideoState.FAILED)),
+                VideoRow.state.in_(PROCESSED),
                 VideoRow.update_ms < before_ms,
                 VideoRow.video_id > after,
             )

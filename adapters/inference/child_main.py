@@ -18,7 +18,7 @@ import traceback
 from pathlib import Path
 
 from adapters.inference import wire
-from contracts.errors import HeimdexError, Internal, typed
+from contracts.errors import HeimdexError, Internal, from_exception
 
 HEARTBEAT_S = 2.0
 SHARE_EVERY_S = 0.1
@@ -108,7 +108,7 @@ def main(fd: int, parent_pid: int) -> None:
             error = problem
         except Exception as problem:  # noqa: BLE001 - the one place where a defect of the work becomes a typed state
             traceback.print_exc()
-            error = typed(problem, call.perform)
+            error = from_exception(problem, call.perform)
         pipe.done(result, error)
         del call, result, error
 

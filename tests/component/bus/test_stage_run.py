@@ -127,7 +127,7 @@ class Bench:
             producer=self.bus,
             child=self.child,
             slot=asyncio.Semaphore(1),
-            work=Path(tempfile.gettempdir()),
+            work_dir=Path(tempfile.gettempdir()),
             deployed=pipeline,
             clock=self.clock,
             observe=self.observe,

@@ -125,7 +125,7 @@ class Line:
                 producer=self.bus,
                 child=child or InProcess(),
                 slot=slot,
-                work=Path(tempfile.gettempdir()),
+                work_dir=Path(tempfile.gettempdir()),
                 deployed=self._pipeline,
                 clock=clock,
             )
