@@ -10,7 +10,10 @@ import re
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import accumulate
+
+from adapters.text._numbers import numbers
 
 Stem = tuple[str, int, int]
 """What a part of a word means to the index, and the half-open range of code points of that part."""
@@ -21,6 +24,8 @@ END = " "
 """Behind what is analysed, for the index to put a comma there: one put behind the last letter would move its end."""
 
 _WORD = re.compile(r"\S{1,200}")
+_RUN = 4
+_HANGUL = re.compile(r"[가-힣]+")
 _KEPT = 50_000
 """Words kept, some 20 MB; then the oldest goes for each new one."""
 
@@ -86,20 +91,43 @@ def stems(words: Sequence[str], tokens: Iterable[Mapping[str, object]]) -> Stems
 
 
 def marks(text: str, transcripts: Sequence[str], known: Stems) -> list[list[tuple[int, int]]]:
-    """Return half-open ranges of code points of each transcript that mean what a word of ``text`` means, merged."""
+    """Return half-open ranges of code points of each transcript that mean what a word or a number of ``text`` means,
+    merged; and where there are none, of what is written as there, whatever spaces there are (된장 찌개, 된장찌개).
+    """
     wanted = {stem for word in in_words(text) for stem, _, _ in known[word]}
     parts: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
     for word, own in known.items():
         for stem, first, last in own:
             if stem in wanted:
                 parts[word].append((first, last))
-    return [_marked(transcript, parts) for transcript in transcripts]
+    counted = frozenset(number.term for number in numbers(text))
+    letters = frozenset(_runs(text))
+    return [_marked(transcript, parts, counted) or _alike(transcript, letters) for transcript in transcripts]
 
 
-def _marked(transcript: str, parts: Mapping[str, Iterable[tuple[int, int]]]) -> list[tuple[int, int]]:
-    """Return the ranges of some words of a transcript, merged; ``parts`` has what is meant of each."""
+def _marked(
+    transcript: str, parts: Mapping[str, Iterable[tuple[int, int]]], counted: AbstractSet[str]
+) -> list[tuple[int, int]]:
+    """Return the ranges of some words and numbers of a transcript, merged; ``parts`` has what is meant of each word."""
     words = ((word.start(), parts[word[0]]) for word in _WORD.finditer(transcript) if word[0] in parts)
-    return merged(sorted((at + first, at + last) for at, places in words for first, last in places))
+    ranges = [(at + first, at + last) for at, places in words for first, last in places]
+    if counted:
+        said = numbers(transcript)
+        ranges += [(number.start, number.end) for number in said if counted & {number.term, number.value}]
+    return merged(sorted(ranges))
+
+
+def _runs(text: str) -> list[str]:
+    """Return each run of four characters of a text without its spaces, in their order."""
+    dense = "".join(text.split())
+    return [dense[at : at + _RUN] for at in range(len(dense) - _RUN + 1)]
+
+
+def _alike(transcript: str, letters: AbstractSet[str]) -> list[tuple[int, int]]:
+    """Return the ranges of runs of Hangul that are among these."""
+    found = [at for at, run in enumerate(_runs(transcript)) if run in letters and _HANGUL.fullmatch(run)]
+    places = [place for place, char in enumerate(transcript) if not char.isspace()] if found else []
+    return merged([(places[at], places[at + _RUN - 1] + 1) for at in found])
 
 
 def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -19,6 +19,7 @@ from itertools import count, pairwise
 from typing import Any
 
 from adapters.text._marks import END, code_points
+from adapters.text._numbers import numbers
 from adapters.text._synonyms import Synonyms
 from adapters.text.analysis import SEARCHED
 from contracts.ports import EVERYWHERE, Scope, TextHit, TextQuery
@@ -27,6 +28,9 @@ Body = dict[str, Any]
 
 _PAIRS_BOOST = 0.3
 """Source: with nori ^1 the best of the ways measured, see ``analysis``."""
+
+_EXACT_BOOST = 0.1
+"""Source: likewise."""
 
 _MAX_SLOP = 3
 
@@ -48,12 +52,17 @@ _MOST_BESIDE = 16
 """Letters before and after such a word that are told with it: more are no compound, and a query may be one of 1,000."""
 
 _PAIR = re.compile(r"[가-힣]{2}")
+_HANGUL = re.compile(r"[가-힣\d\s]+")
 _NOT_HANGUL = re.compile(r"[^가-힣\d\s]+")
+
+_MIN_LETTERS = 4
+"""Of a phrase that is also found by its letters: of fewer, letters of two words meet (가방 in 누가 방에)."""
 
 # One search may have 1,024 clauses in all; a query has at most 1,000 characters.
 _MAX_WORDS = 128
 _MAX_PAIRS_CHARS = 256
 _MAX_SYNONYMS = 64
+_MAX_NUMBERS = 32
 _MAX_PIECES = 128
 
 _ROW_ONLY: Body = {
@@ -73,11 +82,13 @@ class Words:
         count: words, with repetitions.
         unsaid: words that nobody has said -> the pairs of letters that tell them -> their shares; none where those are
             too few.
+        numbers: what rows compare them by -> the words that each is written with.
     """
 
     idf: Mapping[str, float]
     count: int
     unsaid: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    numbers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +161,15 @@ def words(text: str, answer: Mapping[str, Any]) -> Words:
     silent = {word: at_ for word, at_ in places.items() if not vector["terms"][word].get("doc_freq", 0)}
     letters, unsaid = _covered(places.values()), _covered(silent.values())
     telling = {word: _telling(text, word, at_, letters, unsaid) for word, at_ in silent.items()}
-    return Words(idf, sum(term["term_freq"] for term in vector["terms"].values()), telling)
+    written = {
+        number.term: tuple(
+            word
+            for word, at_ in places.items()
+            if any(number.start <= first and last <= number.end for first, last in at_)
+        )
+        for number in numbers(text)
+    }
+    return Words(idf, sum(term["term_freq"] for term in vector["terms"].values()), telling, written)
 
 
 def _covered(ranges: Iterable[Sequence[tuple[int, int]]]) -> frozenset[int]:
@@ -196,19 +215,20 @@ def plan(query: TextQuery, known: Mapping[str, Words], synonyms: Synonyms) -> Pl
         {word: idf / total for word, idf in rarest.items()},
         {word: idf / total for word, idf in in_phrases.items()},
         tuple(map(_slop, phrases)),
-        _signs(query.text, rarest, known[query.text].unsaid, synonyms) if rarest else (),
+        _signs(query.text, rarest, known[query.text], synonyms) if rarest else (),
     )
 
 
-def _signs(
-    text: str, words_: Mapping[str, float], unsaid: Mapping[str, Mapping[str, float]], synonyms: Synonyms
-) -> tuple[Sign, ...]:
+def _signs(text: str, words_: Mapping[str, float], known: Words, synonyms: Synonyms) -> tuple[Sign, ...]:
     signs = [Sign("term", "transcript", {"value": word}, (word,), 1.0) for word in words_]
     signs += [
         Sign(_SYNONYM, "transcript", {"query": another.text}, another.instead_of, 1.0)
         for another in synonyms.of(text, words_)[:_MAX_SYNONYMS]
     ]
-    pieces = [(pair, word, share) for word in words_ for pair, share in unsaid.get(word, {}).items()]
+    for number, written in list(known.numbers.items())[:_MAX_NUMBERS]:
+        asked = {"value": number, "boost": max(1, len(written))}  # as much as the words that it is written with
+        signs.append(Sign("term", "numbers", asked, tuple(word for word in written if word in words_), 1.0))
+    pieces = [(pair, word, share) for word in words_ for pair, share in known.unsaid.get(word, {}).items()]
     signs += [
         Sign("term", "transcript.two", {"value": pair, "boost": _PIECES_BOOST}, (word,), share)
         for pair, word, share in pieces[:_MAX_PIECES]
@@ -226,6 +246,7 @@ def speech_search(plan_: Plan) -> Body:
         hangul = _NOT_HANGUL.sub("·", query.text[:_MAX_PAIRS_CHARS])  # pairs of Latin letters are in anything
         pairs = {"query": hangul, "boost": _PAIRS_BOOST}
         should.append({"match": {"transcript.two": pairs}})
+        should.append({"match": {"transcript.exact": {"query": query.text, "boost": _EXACT_BOOST}}})
     at_least = 0 if query.phrases or query.tags else 1
     return _search(plan_, {"must": _phrases(plan_.query.phrases, plan_.slops), "should": should}, at_least=at_least)
 
@@ -265,7 +286,7 @@ def hits(plan_: Plan, speech: Mapping[str, Any], tags: Mapping[str, Any]) -> lis
 def holding_search(tenant_id: str, row_ids: Sequence[str], texts: Mapping[str, Words]) -> Body:
     """Return the search for those of the rows that hold any of the texts, each as a phrase, in speech or tags."""
     slops = [_slop(known) for known in texts.values()]
-    should = [*_phrases(list(texts), slops), *_phrases(list(texts), slops, "tag_names")]
+    should = [*_phrases(list(texts), slops), *_in_words(list(texts), slops, "tag_names")]
     rows = {"ids": {"values": list(row_ids)}}
     found = {"bool": {"filter": [*within(tenant_id), rows], "should": should, "minimum_should_match": 1}}
     return {"size": len(row_ids), "query": found, **_ROW_ONLY}
@@ -294,7 +315,17 @@ def _search(plan_: Plan, clauses: Body, *, at_least: int, filters: Sequence[Body
     return {"size": query.limit, "query": found, **_ROW_ONLY}
 
 
-def _phrases(phrases: Sequence[str], slops: Sequence[int], field: str = "transcript") -> list[Body]:
+def _phrases(phrases: Sequence[str], slops: Sequence[int]) -> list[Body]:
+    """Return a clause for each phrase: its words are said, or its letters, whatever spaces there are."""
+    clauses: list[Body] = []
+    for phrase, words_ in zip(phrases, _in_words(phrases, slops, "transcript"), strict=True):
+        letters: Body = {"match_phrase": {"transcript.two": {"query": phrase, "boost": _PAIRS_BOOST}}}
+        has_letters = _HANGUL.fullmatch(phrase) and len("".join(phrase.split())) >= _MIN_LETTERS
+        clauses.append({"bool": {"should": [words_, letters]}} if has_letters else words_)
+    return clauses
+
+
+def _in_words(phrases: Sequence[str], slops: Sequence[int], field: str) -> list[Body]:
     pairs = zip(phrases, slops, strict=True)
     return [{"match_phrase": {field: {"query": phrase, "slop": slop}}} for phrase, slop in pairs]
 

@@ -14,8 +14,8 @@ from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from adapters.text import _numbers, _suggest
 from adapters.text import _query as ask
-from adapters.text import _suggest
 from adapters.text._marks import END, Stems, WordBook, in_calls, in_words, marks, stems
 from adapters.text._synonyms import Group, Synonyms, groups, is_whole
 from adapters.text.analysis import MARKED, NOUNS, SEARCHED, own_synonyms, settings
@@ -90,7 +90,8 @@ class OpenSearchText:
             self._connected = None
 
     async def ensure(self, index: str, vocabulary: Vocabulary = COMMITTED) -> None:
-        """Create the index with its analysers if it is absent; several may at once.
+        """Create the index with its analysers if it is absent, and give one that is there the fields it lacks; several
+        may at once.
 
         Raises: InvalidRequest (permanent): nori refuses the dictionary, or a synonym does not stay whole.
         """
@@ -107,7 +108,10 @@ class OpenSearchText:
                 if error.error != "resource_already_exists_exception":
                     raise
 
-        if not await self._call(lambda client: client.indices.exists(index=index)):
+        if await self._call(lambda client: client.indices.exists(index=index)):
+            fields = {"properties": settings(vocabulary)["mappings"]["properties"]}
+            await self._call(lambda client: client.indices.put_mapping(index=index, body=fields))
+        else:
             await self._call(create)
         if vocabulary.synonyms:
             await self._refuse_unusable(index, vocabulary.synonyms)
@@ -376,6 +380,7 @@ def _document(row: TextRow, nouns: Stems) -> dict[str, Any]:
         "start_ms": row.start_ms,
         "end_ms": row.end_ms,
         "transcript": transcript,
+        "numbers": _numbers.terms(transcript),
         "tags": row.tags,
         "tag_names": tag_names,
         **_suggest.fields(words, tag_names),

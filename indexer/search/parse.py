@@ -65,11 +65,11 @@ _MIN_TYPED_SYLLABLES = 2  # one (sns is 눈, dna 움) is an abbreviation as ofte
 # What may follow a name within its word: a title, 이 of a closed syllable (민준이가), then particles, and some of them
 # follow others (민지한테는, 민지와의). "About her" is said in two words.
 _PARTICLES = (
-    r"가|는|은|를|을|이?랑|도|의|만|와|과|아|야|에게서?|에서|에|께서?|한테서?|하고|보다|처럼|까지|부터|마저|조차"
-    r"|밖에|뿐|마다|이?나|으?로서?|이?라고|이?라는|더러|커녕|['’]s"
+    r"가|는|은|를|을|이?랑|도|의|만|와|과|아|에게서?|에서|에|께서?|한테서?|하고|보다|처럼|까지|부터|마저|조차"
+    r"|밖에|뿐|마다|이?나|으?로서?|이?라고|이?라는|더러|커녕|입니다|이에요|예요|이?야|['’]s"
 )
 _ABOUT = r"에\s(?:대한|대해서?|관한|관해서?)"
-_AFTER_NAME = rf"(?:\s?(?:씨|님|네|선생님|쌤))?이?(?:{_ABOUT}|(?:{_PARTICLES})(?:{_PARTICLES}|이)*+)?(?![^\W_])"
+_AFTER_NAME = rf"(?:\s?(?:씨|님|네|양|군|선생님|쌤))?이?(?:{_ABOUT}|(?:{_PARTICLES})(?:{_PARTICLES}|이)*+)?(?![^\W_])"
 """Possessive, for 이나 is one particle or two: long rows of them would take for ever."""
 
 _GAP = re.compile(r"(?<=[가-힣]) (?=[가-힣])")

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from adapters.text._synonyms import groups
-from adapters.text.analysis import MARKED, NOUNS, SEARCHED
+from adapters.text.analysis import MARKED, NOUNS, SEARCHED, settings
 from adapters.text.opensearch import OpenSearchText
 from contracts.errors import InvalidRequest
 from contracts.ports import TextQuery, TextRow
@@ -252,6 +252,61 @@ async def test_a_synonym_is_found_covered_and_marked(
     assert held.keys() == {"same"}
     assert held["same"][0] > 0.5
     assert ranges
+
+
+@pytest.mark.parametrize(
+    ("query", "said", "marked"),
+    [
+        ("3500만원", "집값이 3천5백만 원이래요", "3천5백만 원"),
+        ("삼천오백만 원", "집값이 35,000,000원이래요", "35,000,000원"),
+        ("세 시", "오후 3시 회의", "3시"),
+        ("20살", "스무 살이 되었어요", "스무 살"),
+        ("100%", "백 퍼센트 확신합니다", "백 퍼센트"),
+        ("5월", "오월에 꽃이 핀다", "오월"),
+    ],
+)
+async def test_a_number_is_found_covered_and_marked_however_it_is_written(
+    client: AsyncOpenSearch, text: OpenSearchText, query: str, said: str, marked: str
+) -> None:
+    name = await fresh(client, text, row("same", said), row("other", "이번에는 그림을 그렸다"))
+    held = await found(text, name, query)
+    (ranges,) = await text.highlight(name, query, [said])
+    await client.indices.delete(index=name)
+    assert held == {"same": (1.0, 0.0)}
+    assert [said[start:end] for start, end in ranges] == [marked]
+
+
+async def test_an_index_of_an_older_version_gets_the_fields_that_it_lacks(
+    client: AsyncOpenSearch, text: OpenSearchText, own: str
+) -> None:
+    older = settings()
+    del older["mappings"]["properties"]["numbers"]
+    del older["mappings"]["properties"]["transcript"]["fields"]["exact"]
+    await client.indices.create(index=own, body=older)
+    assert await found(text, own, "세 시") == {}, "it can be searched as it is"
+    await text.ensure(own)
+    await text.upsert(own, [row("three", "오후 3시 회의")])
+    await text.refresh(own)
+    assert await found(text, own, "세 시") == {"three": (1.0, 0.0)}
+
+
+async def test_the_typed_form_of_a_word_comes_first(client: AsyncOpenSearch, text: OpenSearchText) -> None:
+    rows = [row(f"form{n}", said) for n, said in enumerate(("밥을 먹는다", "밥을 먹었어", "밥을 먹고서"))]
+    name = await fresh(client, text, *rows)
+    first = [next(iter(await found(text, name, query))) for query in ("먹는다", "먹었어", "먹고서")]
+    await client.indices.delete(index=name)
+    assert first == ["form0", "form1", "form2"]
+
+
+async def test_a_phrase_minds_no_spaces(client: AsyncOpenSearch, text: OpenSearchText) -> None:
+    rows = (row("stew", "된장찌개를 끓였다"), row("market", "남대문 시장에서 샀다"), row("room", "누가 방에 있다"))
+    name = await fresh(client, text, *rows)
+    phrases = {"된장 찌개": {"stew"}, "된장찌개": {"stew"}, "남대문시장": {"market"}, "가방": set()}
+    asked = {phrase: set(await found(text, name, "", phrase)) for phrase in phrases}
+    held = {phrase: await text.holding(name, "acme", [each.row_id for each in rows], [phrase]) for phrase in phrases}
+    await client.indices.delete(index=name)
+    assert asked == phrases
+    assert held == {phrase: {f"{scene}:1" for scene in scenes} for phrase, scenes in phrases.items()}
 
 
 @pytest.mark.parametrize(

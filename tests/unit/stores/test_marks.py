@@ -35,6 +35,17 @@ def test_overlapping_parts_are_one_mark() -> None:
     assert marks("끓이", ["끓였다"], known) == [[(0, 2)]]
 
 
+def test_a_number_is_marked_however_it_is_written() -> None:
+    known = {"3시": (("3", 0, 1), ("시", 1, 2)), "시": (("시", 0, 1),), "시에": (("시", 0, 1),)}
+    assert marks("3시", ["오늘 세 시에 만나요", "시에 3명"], known) == [[(3, 6)], [(0, 1)]]
+
+
+def test_what_is_written_with_other_spaces_is_marked_where_no_word_is() -> None:
+    known = {"남대문시장": (("남대문시장", 0, 5),), "시장에서": (("시장", 0, 2),)}
+    assert marks("남대문시장", ["어제 남대문 시장에서", "남대문 너머"], known) == [[(3, 9)], []]
+    assert marks("New York City", ["Newyork citation"], {"New": (), "York": (), "City": ()}) == [[]]
+
+
 def test_only_unknown_words_are_asked_for_and_each_once() -> None:
     book = WordBook()
     book.learn({"고양이": (("고양이", 0, 3),)})
