@@ -101,8 +101,8 @@ def marks(text: str, transcripts: Sequence[str], known: Stems) -> list[list[tupl
             if stem in wanted:
                 parts[word].append((first, last))
     counted = frozenset(number.term for number in numbers(text))
-    letters = frozenset(_runs(text))
-    return [_marked(transcript, parts, counted) or _alike(transcript, letters) for transcript in transcripts]
+    runs = _runs(text)
+    return [_marked(transcript, parts, counted) or _alike(transcript, runs) for transcript in transcripts]
 
 
 def _marked(
@@ -117,16 +117,21 @@ def _marked(
     return merged(sorted(ranges))
 
 
-def _runs(text: str) -> list[str]:
-    """Return each run of four characters of a text without its spaces, in their order."""
+def _runs(text: str) -> frozenset[str]:
+    """Return each run of four letters of Hangul of a text, without regard to its spaces."""
     dense = "".join(text.split())
-    return [dense[at : at + _RUN] for at in range(len(dense) - _RUN + 1)]
+    runs = (dense[at : at + _RUN] for at in range(len(dense) - _RUN + 1))
+    return frozenset(run for run in runs if _HANGUL.fullmatch(run))
 
 
-def _alike(transcript: str, letters: AbstractSet[str]) -> list[tuple[int, int]]:
-    """Return the ranges of runs of Hangul that are among these."""
-    found = [at for at, run in enumerate(_runs(transcript)) if run in letters and _HANGUL.fullmatch(run)]
-    places = [place for place, char in enumerate(transcript) if not char.isspace()] if found else []
+def _alike(transcript: str, runs: AbstractSet[str]) -> list[tuple[int, int]]:
+    """Return the ranges of these runs in a transcript, merged."""
+    dense = "".join(transcript.split())
+    said = [run for run in runs if run in dense]
+    if not said:
+        return []
+    found = sorted(match.start() for run in said for match in re.finditer(run, dense))
+    places = [place for place, char in enumerate(transcript) if not char.isspace()]
     return merged([(places[at], places[at + _RUN - 1] + 1) for at in found])
 
 
