@@ -240,6 +240,9 @@ async def test_a_single_pair_of_letters_holds_no_word(client: AsyncOpenSearch, t
         ("국내총생산", "올해 GDP가 늘었어요"),
         ("핸드폰을", "스마트폰으로 찍었어요"),
         ("알바로 번 돈", "아르바이트로 돈을 벌었다"),
+        ("김치찌게 끓이기", "김치찌개를 끓였다"),
+        ("돈까스", "돈가스를 먹었다"),
+        ("메시지", "메세지를 보냈다"),
     ],
 )
 async def test_a_synonym_is_found_covered_and_marked(
