@@ -84,16 +84,16 @@ async def test_search_under_load(stack: Stack, tenant: str, pytestconfig: pytest
 
         async def measured() -> _Round:
             idle = await idle_cores(stack)
-            final = {callers: await whole(callers, _ALONE if callers == 1 else _QUERIES) for callers in _CALLERS}
+            final = {1: await whole(1, _ALONE)}
             first = await whole(16, _QUERIES, progressive=True)
-            too_many = await whole(_TOO_MANY, _QUERIES)
-            parts = {
-                callers: {
+            parts = {}
+            for callers in _CALLERS[1:]:  # what is divided by each other follows each other
+                parts[callers] = {
                     **await load_parts(stack, stores, tenant, filled, questions.take(_OF_PARTS), callers=callers),
                     **await load_own(stack, stores, tenant, questions.take(_OF_PARTS), callers=callers),
                 }
-                for callers in _CALLERS[1:]
-            }
+                final[callers] = await whole(callers, _QUERIES)
+            too_many = await whole(_TOO_MANY, _QUERIES)
             in_process = {
                 callers: {
                     name: await drive_searcher(form.searcher(budgets), tenant, questions.take(count), callers, PAGE)
@@ -115,14 +115,15 @@ async def test_search_under_load(stack: Stack, tenant: str, pytestconfig: pytest
             await fill(stores, each, scenes // _TENANTS, models=models_dir(stack), kept=kept)
         await whole(100, _WARM_UP // 6, tenants=several)
         mixed = await whole(100, _QUERIES, tenants=several)
+        one = await whole(100, _QUERIES)
     _show_whole(got.final, got.first, got.too_many)
-    say(f"  {_TENANTS} tenants ÷ one, 100 callers: {mixed.timing.per_second / got.final[100].timing.per_second:.2f}")
+    say(f"  {_TENANTS} tenants ÷ one, 100 callers: {mixed.timing.per_second / one.timing.per_second:.2f}")
     _show_processes(got.final, got.first, memory)
     _show_parts(got.final, got.parts, got.idle_cores)
     _show_in_process(got.in_process)
     if ablations:
         _show_ablations(ablations)
-    for load in (got.first, got.too_many, mixed, *got.final.values()):
+    for load in (got.first, got.too_many, mixed, one, *got.final.values()):
         _check(load.timing)
     for timing in (*(timing for forms in got.in_process.values() for timing in forms.values()), *ablations.values()):
         _check(timing)
