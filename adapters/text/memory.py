@@ -22,7 +22,7 @@ _K1, _B = 1.2, 0.75  # BM25's usual constants
 
 
 class MemoryText:
-    """The indices of one process. Neither inflected words nor the parts of compounds are known."""
+    """The indices of one process. Neither inflected words, parts of compounds nor numbers in letters are known."""
 
     def __init__(self) -> None:
         self._indices: dict[str, dict[str, TextRow]] = {}
