@@ -22,6 +22,7 @@ _TENS = {**dict(zip(_FULL_TENS, range(10, 100, 10), strict=True)), "스무": 20}
 _ONES = {"한": 1, "두": 2, "세": 3, "네": 4, "다섯": 5, "여섯": 6, "일곱": 7, "여덟": 8, "아홉": 9}
 _OF_MONTHS = {"유": 6, "시": 10}
 _NATIVE = {**_TENS, **_ONES, **_OF_MONTHS}
+_LETTERS = {**_DIGITS, **_NATIVE}
 
 _COUNTERS = (
     *("퍼센트포인트", "킬로그램", "킬로미터", "센티미터", "밀리미터", "퍼센트", "페이지", "포인트"),
@@ -44,6 +45,8 @@ _GOES_ON = 3
 """Digits that go on with the number before a space: 2만 3000 is one number, 10만 3명 are two."""
 
 _MOST = {"시": 24, "월": 12}
+"""Of numerals in letters: 이천시 is a city."""
+
 _MAX_DIGITS = 20
 
 
@@ -143,7 +146,7 @@ def _is_number(one: _Read) -> bool:
     if not one.numeral[0].isdecimal() and len(one.numeral) < _ALONE:
         if not one.counter or (len(one.numeral) == 1 and not _counts_one(one)):
             return False
-        return int(_value(one.numeral)) <= _MOST.get(one.counter, 10**13)
+        return one.counter not in _MOST or int(_value(one.numeral)) <= _MOST[one.counter]
     return True
 
 
@@ -160,7 +163,7 @@ def _value(numeral: str) -> str:
     number: Decimal | None = None
     for part in _PART.findall(numeral):
         if part not in _UNITS:
-            number = (number or 0) + (Decimal(part.replace(",", "")) if part[0].isdecimal() else _LETTERS[part])
+            number = (number or 0) + Decimal(part.replace(",", "") if part[0].isdecimal() else _LETTERS[part])
         elif _UNITS[part] < _MYRIAD:
             section += (1 if number is None else number) * _UNITS[part]
             number = None
@@ -168,6 +171,3 @@ def _value(numeral: str) -> str:
             whole += ((section + (number or 0)) or 1) * _UNITS[part]
             section, number = Decimal(0), None
     return format((whole + section + (number or 0)).normalize(), "f")
-
-
-_LETTERS = {letters: Decimal(value) for letters, value in (*_DIGITS.items(), *_NATIVE.items())}

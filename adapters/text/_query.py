@@ -52,7 +52,7 @@ _MOST_BESIDE = 16
 """Letters before and after such a word that are told with it: more are no compound, and a query may be one of 1,000."""
 
 _PAIR = re.compile(r"[가-힣]{2}")
-_HANGUL = re.compile(r"[가-힣\d\s]+")
+_HANGUL_AND_DIGITS = re.compile(r"[가-힣\d\s]+")
 _NOT_HANGUL = re.compile(r"[^가-힣\d\s]+")
 
 _MIN_LETTERS = 4
@@ -61,6 +61,7 @@ _MIN_LETTERS = 4
 # One search may have 1,024 clauses in all; a query has at most 1,000 characters.
 _MAX_WORDS = 128
 _MAX_PAIRS_CHARS = 256
+_MAX_EXACT_CHARS = 256  # 128 words at most
 _MAX_SYNONYMS = 64
 _MAX_NUMBERS = 32
 _MAX_PIECES = 128
@@ -246,7 +247,8 @@ def speech_search(plan_: Plan) -> Body:
         hangul = _NOT_HANGUL.sub("·", query.text[:_MAX_PAIRS_CHARS])  # pairs of Latin letters are in anything
         pairs = {"query": hangul, "boost": _PAIRS_BOOST}
         should.append({"match": {"transcript.two": pairs}})
-        should.append({"match": {"transcript.exact": {"query": query.text, "boost": _EXACT_BOOST}}})
+        exact = {"query": query.text[:_MAX_EXACT_CHARS], "boost": _EXACT_BOOST}
+        should.append({"match": {"transcript.exact": exact}})
     at_least = 0 if query.phrases or query.tags else 1
     return _search(plan_, {"must": _phrases(plan_.query.phrases, plan_.slops), "should": should}, at_least=at_least)
 
@@ -320,7 +322,7 @@ def _phrases(phrases: Sequence[str], slops: Sequence[int]) -> list[Body]:
     clauses: list[Body] = []
     for phrase, words_ in zip(phrases, _in_words(phrases, slops, "transcript"), strict=True):
         letters: Body = {"match_phrase": {"transcript.two": {"query": phrase, "boost": _PAIRS_BOOST}}}
-        has_letters = _HANGUL.fullmatch(phrase) and len("".join(phrase.split())) >= _MIN_LETTERS
+        has_letters = _HANGUL_AND_DIGITS.fullmatch(phrase) and len("".join(phrase.split())) >= _MIN_LETTERS
         clauses.append({"bool": {"should": [words_, letters]}} if has_letters else words_)
     return clauses
 

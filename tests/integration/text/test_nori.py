@@ -301,6 +301,13 @@ async def test_the_typed_form_of_a_word_comes_first(client: AsyncOpenSearch, tex
     assert first == ["form0", "form1", "form2"]
 
 
+async def test_the_longest_query_is_not_too_many_clauses(text: OpenSearchText, index: str) -> None:
+    words_ = [chr(0xAC00 + 22 * n) for n in range(500)]
+    numbers = [f"{n}명" for n in range(200)]
+    for long in (" ".join(words_)[:1000], " ".join(numbers)[:1000], "".join(words_)[:1000]):
+        await text.search(index, [TextQuery("acme", long, tuple(f"김치찌개 {n}" for n in range(10)))])
+
+
 async def test_a_phrase_minds_no_spaces(client: AsyncOpenSearch, text: OpenSearchText) -> None:
     rows = (row("stew", "된장찌개를 끓였다"), row("market", "남대문 시장에서 샀다"), row("room", "누가 방에 있다"))
     name = await fresh(client, text, *rows)
