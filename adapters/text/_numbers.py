@@ -125,13 +125,13 @@ def _reads(pattern: re.Pattern[str], text: str) -> Iterator[_Read]:
 
 
 def _joined(read: Iterable[_Read]) -> list[_Read]:
-    """Join 1억 with the 5천만 behind it, and 2만 with 3000."""
+    """Join 1억 with the 5천만 behind it, and 2만 with 3000; the letters of a number with digits are no other."""
     joined: list[_Read] = []
     for one in read:
         before = joined[-1] if joined else None
         if before and one.start == before.end + 1 and not before.counter and _goes_on(before.numeral, one.numeral):
             joined[-1] = one._replace(numeral=before.numeral + one.numeral, start=before.start)
-        else:
+        elif not before or one.start >= before.end:
             joined.append(one)
     return joined
 
@@ -168,6 +168,6 @@ def _value(numeral: str) -> str:
             section += (1 if number is None else number) * _UNITS[part]
             number = None
         else:
-            whole += ((section + (number or 0)) or 1) * _UNITS[part]
+            whole += (1 if number is None and not section else section + (number or 0)) * _UNITS[part]
             section, number = Decimal(0), None
     return format((whole + section + (number or 0)).normalize(), "f")

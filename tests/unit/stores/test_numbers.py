@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adapters.text._numbers import numbers, terms
 
@@ -10,7 +14,10 @@ from adapters.text._numbers import numbers, terms
 @pytest.mark.parametrize(
     ("term", "texts"),
     [
-        ("35000000원", ["3500만원", "3천5백만 원", "3천 5백만원", "35,000,000원", "삼천오백만원", "삼천오백만 원에"]),
+        (
+            "35000000원",
+            ["3500만원", "3500 만 원", "3천5백만 원", "3천 5백만원", "35,000,000원", "삼천오백만원", "삼천오백만 원에"],
+        ),
         ("150000000원", ["1억 5천만 원", "일억 오천만 원이", "1억5000만원", "150,000,000원"]),
         ("23000원", ["2만 3000원", "2만3천원", "이만 삼천 원"]),
         ("155000원", ["15만오천 원", "십오만 오천 원"]),
@@ -33,6 +40,7 @@ from adapters.text._numbers import numbers, terms
         ("21일", ["21일", "이십일일"]),
         ("1000000000000원", ["1조 원", "일조 원"]),
         ("44", ["44", "사십사"]),
+        ("0퍼센트", ["0%", "0 조%", "영 퍼센트"]),
     ],
 )
 def test_however_it_is_written(term: str, texts: list[str]) -> None:
@@ -75,3 +83,12 @@ def test_a_number_of_more_digits_than_anybody_says_is_none() -> None:
 def test_a_long_text_is_read_in_one_pass(piece: str) -> None:
     """A pattern that looks back for each place would take hours."""
     assert numbers((piece * 200_000)[:200_000] + " 그리고 세 시")[-1].term == "3시"
+
+
+@given(st.text("0123456789,. %영일이삼구십백천만억조열스물무한두세네다섯유시월원명번개퍼센트가에😀", max_size=60))
+def test_whatever_is_written_its_numbers_follow_each_other(text: str) -> None:
+    end = 0
+    for number in numbers(text):
+        assert end <= number.start < number.end <= len(text)
+        assert re.fullmatch(r"(?:0|[1-9]\d*)(?:\.\d*[1-9])?", number.value)
+        end = number.end
