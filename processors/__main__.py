@@ -73,9 +73,8 @@ async def compose(settings: Settings, nouns: Sequence[str], resources: AsyncExit
         child = ModelChild(threads=settings.threads)
         resources.push_async_callback(child.close)
         work_dir = settings.work_dir / settings.instance / stage.noun
-        await asyncio.to_thread(
-            shutil.rmtree, work_dir, ignore_errors=True
-        )  # of a process that was killed: videos, too
+        # Of a process that was killed: videos, too.
+        await asyncio.to_thread(shutil.rmtree, work_dir, ignore_errors=True)
         runner = StageRunner(
             stage,
             worker(stage.noun, settings),

@@ -24,7 +24,9 @@ END = " "
 """Behind what is analysed, for the index to put a comma there: one put behind the last letter would move its end."""
 
 _WORD = re.compile(r"\S{1,200}")
-_RUN = 4
+RUN = 4
+"""Letters of Hangul that are looked for without regard to spaces: fewer are of two words that meet (누가 방에)."""
+
 _HANGUL = re.compile(r"[가-힣]+")
 _KEPT = 50_000
 """Words kept, some 20 MB; then the oldest goes for each new one."""
@@ -113,14 +115,14 @@ def _marked(
     ranges = [(at + first, at + last) for at, places in words for first, last in places]
     if counted:
         said = numbers(transcript)
-        ranges += [(number.start, number.end) for number in said if counted & {number.term, number.value}]
+        ranges += [(number.start, number.end) for number in said if counted & number.terms]
     return merged(sorted(ranges))
 
 
 def _runs(text: str) -> frozenset[str]:
     """Return each run of four letters of Hangul of a text, without regard to its spaces."""
     dense = "".join(text.split())
-    runs = (dense[at : at + _RUN] for at in range(len(dense) - _RUN + 1))
+    runs = (dense[at : at + RUN] for at in range(len(dense) - RUN + 1))
     return frozenset(run for run in runs if _HANGUL.fullmatch(run))
 
 
@@ -132,7 +134,7 @@ def _alike(transcript: str, runs: AbstractSet[str]) -> list[tuple[int, int]]:
         return []
     found = sorted(match.start() for run in said for match in re.finditer(run, dense))
     places = [place for place, char in enumerate(transcript) if not char.isspace()]
-    return merged([(places[at], places[at + _RUN - 1] + 1) for at in found])
+    return merged([(places[at], places[at + RUN - 1] + 1) for at in found])
 
 
 def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -55,7 +55,8 @@ def _any(words: Iterable[str]) -> str:
 
 
 _ARABIC = r"(?:\d{1,3}(?:,\d{3})+(?![,\d])|\d+)(?:\.\d+)?"
-_DIGIT, _UNIT, _COUNTER = _any(_DIGITS), _any(_UNITS), _any(_COUNTERS)
+_DIGIT, _UNIT = _any(_DIGITS), _any(_UNITS)
+_COUNTER = rf"(?!세\s?[살명번개달]){_any(_COUNTERS)}"  # of 만 세 살 it is the numeral
 _PARTICLE = (
     "(?:이[나라고랑야며]?|가|은|는|을|를|과|와|도|만|의|에(?:서|는|도)?|으?로|까지|부터|마다|밖에|보다|씩|쯤|째|짜리|정도|동안|이상|이하|간"
     "|입니다|이에요|예요|인데|이래요?|이라고)"
@@ -90,8 +91,13 @@ class Number(NamedTuple):
 
     @property
     def term(self) -> str:
-        """What the index compares: ``35000000원``."""
+        """What a query asks for: ``35000000원``."""
         return self.value + self.counter
+
+    @property
+    def terms(self) -> frozenset[str]:
+        """What a row that has it is found by: with its counter, and without."""
+        return frozenset({self.term, self.value})
 
 
 class _Read(NamedTuple):
@@ -103,8 +109,8 @@ class _Read(NamedTuple):
 
 
 def terms(text: str) -> list[str]:
-    """Return what a row is found by: each number of its text with its counter, and without."""
-    return sorted({term for number in numbers(text) for term in (number.term, number.value)})
+    """Return what a row is found by for all numbers of its text."""
+    return sorted(frozenset[str]().union(*(number.terms for number in numbers(text))))
 
 
 def numbers(text: str) -> list[Number]:
@@ -139,7 +145,7 @@ def _joined(read: Iterable[_Read]) -> list[_Read]:
 def _goes_on(before: str, numeral: str) -> bool:
     first_unit = next((_UNITS[letter] for letter in numeral if letter in _UNITS), 1)
     is_short = numeral.isdecimal() and len(numeral) < _GOES_ON
-    return numeral[0] not in _NATIVE and first_unit < _UNITS.get(before[-1], 1) and not is_short
+    return not numeral.startswith(tuple(_NATIVE)) and first_unit < _UNITS.get(before[-1], 1) and not is_short
 
 
 def _is_number(one: _Read) -> bool:

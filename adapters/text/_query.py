@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count, pairwise
 from typing import Any
 
-from adapters.text._marks import END, code_points
+from adapters.text._marks import END, RUN, code_points
 from adapters.text._numbers import numbers
 from adapters.text._synonyms import Synonyms
 from adapters.text.analysis import SEARCHED
@@ -54,9 +54,6 @@ _MOST_BESIDE = 16
 _PAIR = re.compile(r"[가-힣]{2}")
 _HANGUL_AND_DIGITS = re.compile(r"[가-힣\d\s]+")
 _NOT_HANGUL = re.compile(r"[^가-힣\d\s]+")
-
-_MIN_LETTERS = 4
-"""Of a phrase that is also found by its letters: of fewer, letters of two words meet (가방 in 누가 방에)."""
 
 # One search may have 1,024 clauses in all; a query has at most 1,000 characters.
 _MAX_WORDS = 128
@@ -322,7 +319,7 @@ def _phrases(phrases: Sequence[str], slops: Sequence[int]) -> list[Body]:
     clauses: list[Body] = []
     for phrase, words_ in zip(phrases, _in_words(phrases, slops, "transcript"), strict=True):
         letters: Body = {"match_phrase": {"transcript.two": {"query": phrase, "boost": _PAIRS_BOOST}}}
-        has_letters = _HANGUL_AND_DIGITS.fullmatch(phrase) and len("".join(phrase.split())) >= _MIN_LETTERS
+        has_letters = _HANGUL_AND_DIGITS.fullmatch(phrase) and len("".join(phrase.split())) >= RUN
         clauses.append({"bool": {"should": [words_, letters]}} if has_letters else words_)
     return clauses
 

@@ -105,28 +105,33 @@ def settings(vocabulary: Vocabulary = COMMITTED) -> dict[str, Any]:
         "mappings": {
             "dynamic": "strict",
             "_meta": {_SYNONYMS: vocabulary.synonyms},
-            "properties": {
-                "row_id": {"type": "keyword", "index": False},
-                "tenant_id": {"type": "keyword"},
-                "video_id": {"type": "keyword"},
-                "scene_id": {"type": "keyword", "index": False, "doc_values": False},
-                "revision": {"type": "integer", "index": False, "doc_values": False},
-                "start_ms": {"type": "long", "doc_values": False},
-                "end_ms": {"type": "long", "index": False, "doc_values": False},
-                "transcript": {
-                    **_words(),
-                    "fields": {
-                        "two": {"type": "text", "analyzer": _TWO},
-                        "exact": {"type": "text", "analyzer": "standard"},
-                    },
-                },
-                "numbers": {"type": "keyword", "doc_values": False},
-                "tags": {"type": "keyword"},
-                "tag_names": _words(),
-                LETTERS: {"type": "keyword"},
-                INITIALS: {"type": "keyword"},
+            "properties": fields(),
+        },
+    }
+
+
+def fields() -> dict[str, Any]:
+    """Return the mappings of the fields of a row."""
+    return {
+        "row_id": {"type": "keyword", "index": False},
+        "tenant_id": {"type": "keyword"},
+        "video_id": {"type": "keyword"},
+        "scene_id": {"type": "keyword", "index": False, "doc_values": False},
+        "revision": {"type": "integer", "index": False, "doc_values": False},
+        "start_ms": {"type": "long", "doc_values": False},
+        "end_ms": {"type": "long", "index": False, "doc_values": False},
+        "transcript": {
+            **_words(),
+            "fields": {
+                "two": {"type": "text", "analyzer": _TWO},
+                "exact": {"type": "text", "analyzer": "standard"},
             },
         },
+        "numbers": {"type": "keyword", "doc_values": False},
+        "tags": {"type": "keyword"},
+        "tag_names": _words(),
+        LETTERS: {"type": "keyword"},
+        INITIALS: {"type": "keyword"},
     }
 
 

@@ -18,7 +18,7 @@ from adapters.text import _numbers, _suggest
 from adapters.text import _query as ask
 from adapters.text._marks import END, Stems, WordBook, in_calls, in_words, marks, stems
 from adapters.text._synonyms import Group, Synonyms, groups, is_whole
-from adapters.text.analysis import MARKED, NOUNS, SEARCHED, own_synonyms, settings
+from adapters.text.analysis import MARKED, NOUNS, SEARCHED, fields, own_synonyms, settings
 from contracts.errors import DependencyUnavailable, FieldViolation, HeimdexError, Internal, InvalidRequest
 from contracts.ids import split_row_id, tag_name
 from contracts.ports import EVERYWHERE, Scope, Suggested, TextHit, TextQuery, TextRow
@@ -109,8 +109,8 @@ class OpenSearchText:
                     raise
 
         if await self._call(lambda client: client.indices.exists(index=index)):
-            fields = {"properties": settings(vocabulary)["mappings"]["properties"]}
-            await self._call(lambda client: client.indices.put_mapping(index=index, body=fields))
+            body = {"properties": fields()}
+            await self._call(lambda client: client.indices.put_mapping(index=index, body=body))
         else:
             await self._call(create)
         if vocabulary.synonyms:
