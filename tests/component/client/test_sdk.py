@@ -10,15 +10,15 @@ import time
 import unicodedata
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import grpc
 import pytest
 
-from contracts.errors import DependencyUnavailable
+from contracts.errors import DependencyUnavailable, LimitExceeded
 from contracts.ids import new_id, row_id
-from gateway.interceptors.admission import Admission
-from gateway.interceptors.auth import Auth
+from gateway.interceptors.around import Around, Call
 from gateway.interceptors.errors import Errors
 from heimdex.client import (
     AlreadyExists,
@@ -280,21 +280,27 @@ async def test_a_search_is_tried_again_while_nothing_has_arrived(client: AsyncCl
     assert (last.kind, len(last.hits)) == (search_pb2.FRAME_KIND_DONE, 1)
 
 
+class Full(Around):
+    """No place for anybody within the minute."""
+
+    def __init__(self) -> None:
+        self.refused = 0
+
+    def around(self, call: Call) -> AbstractAsyncContextManager[None]:
+        self.refused += 1
+        raise LimitExceeded("too many calls of this kind at once", retry_after_s=60)
+
+
 async def test_a_search_does_not_wait_for_a_turn_that_comes_too_late(tmp_path: Path) -> None:
-    limits = {"unary": 8, "stream": 8, "SearchScenes": 2}
+    full = Full()
     async with (
-        open_door(tmp_path, around=lambda v: (Errors(CLOCK), Auth(v), Admission(CLOCK, limits))) as door,
+        open_door(tmp_path, around=lambda _: (Errors(CLOCK), full)) as door,
         AsyncClient(f"127.0.0.1:{door.port}", door.signer.token(), insecure=True) as client,
     ):
-        encoder = door.stores.encoder.door
-        encoder.close()
-        first = asyncio.ensure_future(_all(client.search("고양이")))
-        await until(lambda: encoder.entered == 1)
-        with pytest.raises(ResourceExhausted) as full:
-            await _all(client.search("강아지", timeout_s=0.9))
-        assert (full.value.reason, full.value.retry_after_s) == ("OVERLOADED", 1.0)
-        encoder.opened.set()
-        assert (await first)[-1].kind == search_pb2.FRAME_KIND_DONE
+        with pytest.raises(ResourceExhausted) as refusal:
+            await _all(client.search("강아지", timeout_s=30))
+        assert (refusal.value.reason, refusal.value.retry_after_s) == ("OVERLOADED", 60.0)
+        assert full.refused == 1
 
 
 async def _all(frames: AsyncIterator[search_pb2.SearchScenesResponse]) -> list[search_pb2.SearchScenesResponse]:

@@ -760,6 +760,7 @@ def _bounded(timeout_s: float) -> float:
 
 
 def _pause_s(error: errors.HeimdexError, attempt: int) -> float:
-    """Return how long to wait: RetryInfo's time, doubling, with jitter so that callers spread."""
-    base = (error.retry_after_s or 0.2) * 2 ** (attempt - 1)
-    return float(min(base, _MAX_PAUSE_S) * random.uniform(1.0, 1.3))  # noqa: S311  # jitter, no secret
+    """Return how long to wait: RetryInfo's time at the least, doubling, with jitter so that callers spread."""
+    told_s = error.retry_after_s or 0.2
+    base_s = max(told_s, min(told_s * 2 ** (attempt - 1), _MAX_PAUSE_S))
+    return float(base_s * random.uniform(1.0, 1.3))  # noqa: S311  # jitter, no secret
