@@ -94,13 +94,6 @@ class Objects(Protocol):
         """Yield every object whose key starts with ``prefix``, in key order."""
         ...
 
-    async def delete(self, keys: Sequence[str]) -> None:
-        """Remove the newest form of each key; absent keys are no error.
-
-        To a later conditional write some stores still show what was removed: purge what is to be written anew.
-        """
-        ...
-
     async def purge(self, prefix: str) -> int:
         """Remove every version and delete marker of every key under ``prefix`` and abort its multipart
         uploads; return how many versions went.

@@ -101,10 +101,6 @@ class CachedObjects:
         """As the store."""
         return self._store.list(prefix)
 
-    async def delete(self, keys: Sequence[str]) -> None:
-        """As the store."""
-        await self._store.delete(keys)
-
     async def sign_get(
         self, key: str, *, ttl_s: int, file_name: str | None = None, content_type: str | None = None
     ) -> SignedUrl:

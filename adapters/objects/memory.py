@@ -23,7 +23,7 @@ _OK, _BAD, _FORBIDDEN, _ABSENT, _CONDITION = 200, 400, 403, 404, 412
 
 @dataclass(frozen=True, slots=True)
 class _Version:
-    body: bytes | None  # None is a delete marker
+    body: bytes
     content_type: str = ""
 
 
@@ -52,7 +52,7 @@ class MemoryObjects:
     async def get(self, key: str, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
         """Return the whole object."""
         version = self._newest(key)
-        if version is None or version.body is None:
+        if version is None:
             raise NotFound("object", key)
         info = _info(key, version)
         if if_match is not None and info.etag != if_match:
@@ -104,18 +104,12 @@ class MemoryObjects:
             if key.startswith(prefix) and (info := await self.head(key)):
                 yield info
 
-    async def delete(self, keys: Sequence[str]) -> None:
-        """Remove the newest form of each key."""
-        for key in keys:
-            if self._newest(key) is not None:
-                self._versions[key].append(_Version(None))
-
     async def purge(self, prefix: str) -> int:
-        """Remove every version, delete marker and open multipart upload under ``prefix``."""
+        """Remove every version and open multipart upload under ``prefix``."""
         for multipart_id in [i for i, m in self._multiparts.items() if m.key.startswith(prefix)]:
             del self._multiparts[multipart_id]
         gone = [self._versions.pop(key) for key in list(self._versions) if key.startswith(prefix)]
-        return sum(1 for versions in gone for version in versions if version.body is not None)
+        return sum(map(len, gone))
 
     async def sign_get(
         self, key: str, *, ttl_s: int, file_name: str | None = None, content_type: str | None = None
@@ -214,7 +208,7 @@ class MemoryObjects:
 
     def _newest(self, key: str) -> _Version | None:
         versions = self._versions.get(key)
-        return versions[-1] if versions and versions[-1].body is not None else None
+        return versions[-1] if versions else None
 
     def _multipart(self, key: str, multipart_id: str) -> _Multipart:
         multipart = self._multiparts.get(multipart_id)
@@ -245,5 +239,4 @@ def _etag(body: bytes) -> str:
 
 
 def _info(key: str, version: _Version) -> ObjectInfo:
-    body = version.body or b""
-    return ObjectInfo(key, len(body), _etag(body), version.content_type)
+    return ObjectInfo(key, len(version.body), _etag(version.body), version.content_type)

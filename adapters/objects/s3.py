@@ -175,11 +175,6 @@ class S3Objects:
                 return
             more = {"ContinuationToken": page["NextContinuationToken"]}
 
-    async def delete(self, keys: Sequence[str]) -> None:
-        """Remove the newest form of each key."""
-        for start in range(0, len(keys), _PAGE):
-            await self._delete([{"Key": key} for key in keys[start : start + _PAGE]])
-
     async def purge(self, prefix: str) -> int:
         """Remove every version, delete marker and open multipart upload under ``prefix``."""
         await self._abort_all(prefix)

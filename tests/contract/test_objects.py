@@ -231,7 +231,7 @@ async def test_a_download_that_fails_leaves_files_as_they_were(place: Place, tmp
     await place.objects.put(key, b"2")
     with pytest.raises(PreconditionFailed):
         await place.objects.download(key, work / "film", if_match=seen.etag)
-    await place.objects.delete([key])
+    await place.objects.purge(key)
     with pytest.raises(NotFound):
         await place.objects.download(key, work / "film", if_match=seen.etag)
     assert [path.name for path in work.iterdir()] == ["film"]
@@ -257,14 +257,13 @@ async def test_upload(place: Place, tmp_path: Path) -> None:
 # ---- many objects -----------------------------------------------------------------------------------
 
 
-async def test_list_more_than_a_page_in_order_and_delete_all(place: Place) -> None:
+async def test_list_more_than_a_page_in_order_and_purge_all(place: Place) -> None:
     keys = [f"many/{number:04d}" for number in range(1003)]
     shuffled = Random(3).sample(keys, len(keys))
     await asyncio.gather(*(place.objects.put(key, b"") for key in (*shuffled, "other")))
     assert await place.keys("many/") == keys
-    await place.objects.delete(keys)
-    assert await place.keys() == ["other"]
     assert await place.objects.purge("many/") == len(keys)
+    assert await place.keys() == ["other"]
 
 
 async def test_list_by_prefix_in_order_of_bytes(place: Place) -> None:
@@ -280,37 +279,21 @@ async def test_list_by_prefix_in_order_of_bytes(place: Place) -> None:
     assert listed == ObjectInfo("b/c", 2, head.etag)
 
 
-async def test_delete_some_there_and_some_not(place: Place) -> None:
-    await asyncio.gather(*(place.objects.put(key, b"1") for key in ("a", "b", "c")))
-    await place.objects.delete(["a", "none", "c"])
-    await place.objects.delete([])
-    assert await place.keys() == ["b"]
-    with pytest.raises(NotFound):
-        await place.objects.get("a")
-
-
-async def test_what_was_deleted_may_come_again(place: Place) -> None:
-    await place.objects.put("key", b"1")
-    await place.objects.delete(["key"])
-    await place.objects.put("key", b"2")
-    assert (await place.objects.get("key"))[0] == b"2"
-
-
 async def test_what_was_purged_may_come_again_as_if_it_had_never_been(place: Place) -> None:
     await place.objects.put("key", b"1")
-    await place.objects.delete(["key"])
     await place.objects.purge("key")
+    with pytest.raises(NotFound):
+        await place.objects.get("key")
     assert await place.send(await place.put_url("key", b"2"), b"2") == 200
     await place.objects.purge("key")
     await place.objects.put("key", b"3", if_none_match=True)
     assert (await place.objects.get("key"))[0] == b"3"
 
 
-async def test_purge_takes_versions_markers_and_open_uploads(place: Place) -> None:
+async def test_purge_takes_versions_and_open_uploads(place: Place) -> None:
     for key in ("p/a", "p/b", "p2/a"):
         await place.objects.put(key, b"1")
         await place.objects.put(key, b"2")
-    await place.objects.delete(["p/a"])
     multipart_id = await place.objects.create_multipart("p/c", content_type=CONTENT_TYPE)
     other_id = await place.objects.create_multipart("p2/c", content_type=CONTENT_TYPE)
     assert await place.objects.purge("p/") == 4

@@ -158,7 +158,6 @@ async def test_what_comes_after_the_second_removal_is_found_by_reading_back(w: W
     async def write_late() -> None:
         text_rows(w.text)[FIRST.text_index].update(rows)
         await w.objects.put(f"{ids.video_prefix(TENANT, v.video_id)}late", b"1")
-        await w.objects.delete([f"{ids.video_prefix(TENANT, v.video_id)}late"])  # an old version stays
 
     await eraser(w, {"text": Around(w.text, "refresh", write_late)}).handle(asked)
     assert await left(w, v.video_id) == set()

@@ -51,7 +51,6 @@ CALLS: dict[str, Callable[[S3Objects, Path], Awaitable[object]]] = {
     "download": lambda s3, path: s3.download("key", path / "target"),
     "upload": lambda s3, path: s3.upload(path / "file", "key"),
     "list": lambda s3, _: listed(s3),
-    "delete": lambda s3, _: s3.delete(["key"]),
     "purge": lambda s3, _: s3.purge("key"),
     "create_multipart": lambda s3, _: s3.create_multipart("key", content_type="video/mp4"),
     "list_parts": lambda s3, _: s3.list_parts("key", "id"),

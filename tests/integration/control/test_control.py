@@ -214,7 +214,6 @@ async def test_a_video_is_indexed_told_and_erased_from_every_store(place: Place)
     await w.end(v, "sidecar", made)
     await w.objects.put(v.manifest_key("asr"), b"one version")
     await w.objects.put(v.manifest_key("asr"), b"another")
-    await w.objects.delete([v.manifest_key("asr")])
     await w.leases.put(ids.lease_key(TENANT, v.video_id, "asr", "s"), b"lease")
     commit = CommitHandler(
         w.catalog, w.objects, w.text_vectors, w.vision_vectors, w.text, producer=w.bus, clock=w.clock
