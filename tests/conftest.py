@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -37,6 +38,16 @@ hypothesis.settings.load_profile("heimdex")
 def shared_logs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no process whose ``main`` a test calls set up logging: it would for every test after it."""
     monkeypatch.setattr(logs, "configure", lambda: None)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def spared_collector() -> None:
+    """Leave what modules before have made out of garbage collection.
+
+    It grows to millions of objects: whoever collects, as a model does that goes when idle, would wait for seconds.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _say(line: str) -> None:

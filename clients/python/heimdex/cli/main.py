@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Annotated
 
@@ -66,6 +67,7 @@ app.add_typer(vocabulary.app, name="vocabulary")
 app.add_typer(generations.app, name="generations")
 
 
+@cache
 def _register_operator_verbs() -> None:
     plugins = list(entry_points(group="heimdex.commands"))
     for plugin in plugins:
