@@ -167,11 +167,14 @@ class UploadService(UploadServiceServicer):
         return part_count(request.size_bytes, self._limits.part_size_bytes)
 
     def _part_digests(self, request: pb.CreateUploadRequest) -> tuple[str, ...]:
-        wanted = self._parts_of(request)
+        wanted, own_bytes = self._parts_of(request), self._limits.part_size_bytes
         if request.part_sha256 and len(request.part_sha256) != wanted:
             raise validation.invalid(
-                "part_sha256",
-                f"has {len(request.part_sha256)} digests for {wanted} parts of {self._limits.part_size_bytes} bytes",
+                "part_sha256", f"has {len(request.part_sha256)} digests for {wanted} parts of {own_bytes} bytes"
+            )
+        if request.part_sha256 and request.part_size_bytes not in {0, own_bytes}:
+            raise validation.invalid(
+                "part_sha256", f"is of parts of {request.part_size_bytes} bytes; here they have {own_bytes}"
             )
         return tuple(validation.sha256(d, f"part_sha256[{i}]") for i, d in enumerate(request.part_sha256))
 

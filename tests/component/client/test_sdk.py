@@ -32,12 +32,13 @@ from heimdex.client import (
     TransferFailed,
     Unauthenticated,
     Unavailable,
+    _transfer,
 )
 from heimdex.people.v1 import people_service_pb2 as people_pb2
 from heimdex.search.v1 import search_service_pb2 as search_pb2
 from heimdex.video.v1 import video_pb2
 from tests.component.client.storage import HttpObjects
-from tests.component.gateway.door import CLOCK, Door, open_door, until
+from tests.component.gateway.door import CLOCK, PART_SIZE_BYTES, Door, open_door, until
 from tests.component.gateway.test_people import RED, photo
 from tests.unit.search.fakes import said
 
@@ -107,6 +108,16 @@ async def interrupted(client: AsyncClient, objects: HttpObjects, film: Path) -> 
     with pytest.raises(asyncio.CancelledError):
         await uploading
     objects.break_next = 0
+
+
+async def test_a_server_with_parts_of_another_size_is_told_no_digests(
+    client: AsyncClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_transfer, "PART_SIZE_BYTES", PART_SIZE_BYTES - 100)
+    film = tmp_path / "film.mp4"
+    film.write_bytes(random.Random(3).randbytes(2 * PART_SIZE_BYTES - 300))  # two parts of either size
+    video = await client.get_video((await client.upload(film)).video_id)
+    assert video.state == video_pb2.VIDEO_STATE_VALIDATING
 
 
 async def test_parts_that_have_arrived_are_not_sent_again(

@@ -326,6 +326,7 @@ async def test_an_empty_file_is_taken(door: Door) -> None:
         ({"request_id": "x" * 129}, "request_id", "INVALID_FIELD"),
         ({"part_sha256": ["0" * 64]}, "part_sha256", "INVALID_FIELD"),
         ({"size_bytes": 2000, "part_sha256": ["0" * 64, "0"]}, "part_sha256[1]", "INVALID_FIELD"),
+        ({"size_bytes": 2000, "part_sha256": ["0" * 64] * 2, "part_size_bytes": 1001}, "part_sha256", "INVALID_FIELD"),
     ],
 )
 async def test_what_is_not_taken(door: Door, fields: dict[str, object], path: str, reason: str) -> None:

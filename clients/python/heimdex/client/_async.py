@@ -535,7 +535,9 @@ class AsyncClient:
         path = Path(path)
         request = await _described(path, file_name or path.name, purpose)
         request.allow_duplicate = allow_duplicate
-        same = f"heimdex:{purpose}:{request.sha256}:{request.file_name}:{int(allow_duplicate)}"
+        same = (
+            f"heimdex:{purpose}:{request.sha256}:{request.file_name}:{int(allow_duplicate)}:{request.part_size_bytes}"
+        )
         request.request_id = str(uuid.uuid5(uuid.NAMESPACE_URL, same))
         try:
             upload = await self._open_upload(request)
@@ -587,7 +589,8 @@ class AsyncClient:
         except errors.InvalidArgument as error:
             if [violation.field for violation in error.violations] != ["part_sha256"]:
                 raise
-            del request.part_sha256[:]  # this server cuts files into parts of another size
+            request.ClearField("part_sha256")  # this server cuts files into parts of another size
+            request.ClearField("part_size_bytes")
             upload = (await self._call(self._uploads.CreateUpload, request)).upload
         if upload.state in (upload_pb2.UPLOAD_STATE_OPEN, upload_pb2.UPLOAD_STATE_COMPLETING):
             return upload
@@ -740,7 +743,7 @@ async def _described(
     path: Path, name: str, purpose: upload_pb2.UploadPurpose.ValueType
 ) -> upload_pb2.CreateUploadRequest:
     """Return what CreateUpload must know of a file, without a request id."""
-    size_bytes, sha256, parts = await asyncio.to_thread(_transfer.digests, path)
+    size_bytes, sha256, parts = await asyncio.to_thread(_transfer.digests, path, _transfer.PART_SIZE_BYTES)
     return message(
         upload_pb2.CreateUploadRequest,
         purpose=purpose,
@@ -749,6 +752,7 @@ async def _described(
         sha256=sha256,
         file_name=name,
         part_sha256=parts,
+        part_size_bytes=_transfer.PART_SIZE_BYTES if parts else 0,
     )
 
 

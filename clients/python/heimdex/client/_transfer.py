@@ -23,7 +23,7 @@ class Expired(Exception):
     """The URL is too old (403): ask for a fresh one."""
 
 
-def digests(path: Path, part_size_bytes: int = PART_SIZE_BYTES) -> tuple[int, str, list[str]]:
+def digests(path: Path, part_size_bytes: int) -> tuple[int, str, list[str]]:
     """Return the size of a file, its SHA-256 and that of each of its parts, lower-case hex; no parts up to one size."""
     total, whole, parts = 0, hashlib.sha256(), []
     with path.open("rb") as file:

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from heimdex.video.v1 import video_pb2 as heimdex_dot_video_dot_v1_dot_video__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&heimdex/upload/v1/upload_service.proto\x12\x11heimdex.upload.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cheimdex/video/v1/video.proto\"\xcd\x01\n\rSignedRequest\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12>\n\x07headers\x18\x03 \x03(\x0b\x32-.heimdex.upload.v1.SignedRequest.HeadersEntry\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x90\x01\n\nUploadPart\x12\x13\n\x0bpart_number\x18\x01 \x01(\x05\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\x03\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x10\n\x08received\x18\x04 \x01(\x08\x12\x31\n\x07request\x18\x05 \x01(\x0b\x32 .heimdex.upload.v1.SignedRequest\"\x9f\x03\n\x06Upload\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x31\n\x07purpose\x18\x02 \x01(\x0e\x32 .heimdex.upload.v1.UploadPurpose\x12-\n\x05state\x18\x03 \x01(\x0e\x32\x1e.heimdex.upload.v1.UploadState\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x14\n\x0c\x63ontent_type\x18\x05 \x01(\t\x12\x0e\n\x06sha256\x18\x06 \x01(\t\x12\x11\n\tfile_name\x18\x07 \x01(\t\x12\x10\n\x08video_id\x18\x08 \x01(\t\x12\x31\n\x07request\x18\t \x01(\x0b\x32 .heimdex.upload.v1.SignedRequest\x12,\n\x05parts\x18\n \x03(\x0b\x32\x1d.heimdex.upload.v1.UploadPart\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd7\x01\n\x13\x43reateUploadRequest\x12\x31\n\x07purpose\x18\x01 \x01(\x0e\x32 .heimdex.upload.v1.UploadPurpose\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\x11\n\tfile_name\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\x17\n\x0f\x61llow_duplicate\x18\x07 \x01(\x08\x12\x13\n\x0bpart_sha256\x18\x08 \x03(\t\"A\n\x14\x43reateUploadResponse\x12)\n\x06upload\x18\x01 \x01(\x0b\x32\x19.heimdex.upload.v1.Upload\"%\n\x10GetUploadRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\">\n\x11GetUploadResponse\x12)\n\x06upload\x18\x01 \x01(\x0b\x32\x19.heimdex.upload.v1.Upload\"F\n\x1b\x43reateUploadPartUrlsRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x14\n\x0cpart_numbers\x18\x02 \x03(\x05\"I\n\x1c\x43reateUploadPartUrlsResponse\x12)\n\x06upload\x18\x01 \x01(\x0b\x32\x19.heimdex.upload.v1.Upload\">\n\x15\x43ompleteUploadRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"k\n\x16\x43ompleteUploadResponse\x12)\n\x06upload\x18\x01 \x01(\x0b\x32\x19.heimdex.upload.v1.Upload\x12&\n\x05video\x18\x02 \x01(\x0b\x32\x17.heimdex.video.v1.Video\";\n\x12\x41\x62ortUploadRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"@\n\x13\x41\x62ortUploadResponse\x12)\n\x06upload\x18\x01 \x01(\x0b\x32\x19.heimdex.upload.v1.Upload*\x8a\x01\n\rUploadPurpose\x12\x1e\n\x1aUPLOAD_PURPOSE_UNSPECIFIED\x10\x00\x12\x18\n\x14UPLOAD_PURPOSE_VIDEO\x10\x01\x12\x1f\n\x1bUPLOAD_PURPOSE_PERSON_PHOTO\x10\x02\x12\x1e\n\x1aUPLOAD_PURPOSE_QUERY_IMAGE\x10\x03*\xaf\x01\n\x0bUploadState\x12\x1c\n\x18UPLOAD_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11UPLOAD_STATE_OPEN\x10\x01\x12\x1b\n\x17UPLOAD_STATE_COMPLETING\x10\x02\x12\x1a\n\x16UPLOAD_STATE_COMPLETED\x10\x03\x12\x18\n\x14UPLOAD_STATE_ABORTED\x10\x04\x12\x18\n\x14UPLOAD_STATE_EXPIRED\x10\x05\x32\x86\x04\n\rUploadService\x12_\n\x0c\x43reateUpload\x12&.heimdex.upload.v1.CreateUploadRequest\x1a\'.heimdex.upload.v1.CreateUploadResponse\x12V\n\tGetUpload\x12#.heimdex.upload.v1.GetUploadRequest\x1a$.heimdex.upload.v1.GetUploadResponse\x12w\n\x14\x43reateUploadPartUrls\x12..heimdex.upload.v1.CreateUploadPartUrlsRequest\x1a/.heimdex.upload.v1.CreateUploadPartUrlsResponse\x12\x65\n\x0e\x43ompleteUpload\x12(.heimdex.upload.v1.CompleteUploadRequest\x1a).heimdex.upload.v1.CompleteUploadResponse\x12\\\n\x0b\x41\x62ortUpload\x12%.heimdex.upload.v1.AbortUploadRequest\x1a&.heimdex.upload.v1.AbortUploadResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&heimdex/upload/v1/upload_service.proto\x12\x11heimdex.upload.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cheimdex/video/v1/video.proto\"\xcd\x01\n\rSignedRequest\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12>\n\x07headers\x18\x03 \x03(\x0b\x32-.heimdex.upload.v1.SignedRequest.HeadersEntry\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x90\x01\n\nUploadPart\x12\x13\n\x0bpart_number\x18\x01 \x01(\x05\x12\x14\n\x0coffset_bytes\x18\x02 \x01(\x03\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x10\n\x08received\x18\x04 \x01(\x08\x12\x31\n\x07request\x18\x05 \x01(\x0b\x32 .heimdex.upload.v1.SignedRequest\"\x9f\x03\n\x06Upload\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x31\n\x07purpose\x18\x02 \x01(\x0e\x32 .heimdex.upload.v1.UploadPurpose\x12-\n\x05state\x18\x03 \x01(\x0e\x32\x1e.heimdex.upload.v1.UploadState\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x14\n\x0c\x63ontent_type\x18\x05 \x01(\t\x12\x0e\n\x06sha256\x18\x06 \x01(\t\x12\x11\n\tfile_name\x18\x07 \x01(\t\x12\x10\n\x08video_id\x18\x08 \x01(\t\x12\x31\n\x07request\x18\t \x01(\x0b\x32 .heimdex.upload.v1.SignedRequest\x12,\n\x05parts\x18\n \x03(\x0b\x32\x1d.heimdex.upload.v1.UploadPart\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf0\x01\n\x13\x43reateUploadRequest\x12\x31\n\x07purpose\x18\x01 \x01(\x0e\x32 .heimdex.upload.v1.UploadPurpose\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\x11\n\tfile_name\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\x17\n\x0f\x61llow_duplicate\x18\x07 \x01(\x08\x12\x13\n\x0bpart_sha256\x18\x08 \x03(\t\x12\x17\n\x0fpart_size_bytes\x18\t \x01(\x03\"A\n\x14\x43reateUploadResponse\x12)\n\x06upload\x18\x01 \x01(\x0b\x32\x19.heimdex.upload.v1.Upload\"%\n\x10GetUploadRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\">\n\x11GetUploadResponse\x12)\n\x06upload\x18\x01 \x01(\x0b\x32\x19.heimdex.upload.v1.Upload\"F\n\x1b\x43reateUploadPartUrlsRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x14\n\x0cpart_numbers\x18\x02 \x03(\x05\"I\n\x1c\x43reateUploadPartUrlsResponse\x12)\n\x06upload\x18\x01 \x01(\x0b\x32\x19.heimdex.upload.v1.Upload\">\n\x15\x43ompleteUploadRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"k\n\x16\x43ompleteUploadResponse\x12)\n\x06upload\x18\x01 \x01(\x0b\x32\x19.heimdex.upload.v1.Upload\x12&\n\x05video\x18\x02 \x01(\x0b\x32\x17.heimdex.video.v1.Video\";\n\x12\x41\x62ortUploadRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"@\n\x13\x41\x62ortUploadResponse\x12)\n\x06upload\x18\x01 \x01(\x0b\x32\x19.heimdex.upload.v1.Upload*\x8a\x01\n\rUploadPurpose\x12\x1e\n\x1aUPLOAD_PURPOSE_UNSPECIFIED\x10\x00\x12\x18\n\x14UPLOAD_PURPOSE_VIDEO\x10\x01\x12\x1f\n\x1bUPLOAD_PURPOSE_PERSON_PHOTO\x10\x02\x12\x1e\n\x1aUPLOAD_PURPOSE_QUERY_IMAGE\x10\x03*\xaf\x01\n\x0bUploadState\x12\x1c\n\x18UPLOAD_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11UPLOAD_STATE_OPEN\x10\x01\x12\x1b\n\x17UPLOAD_STATE_COMPLETING\x10\x02\x12\x1a\n\x16UPLOAD_STATE_COMPLETED\x10\x03\x12\x18\n\x14UPLOAD_STATE_ABORTED\x10\x04\x12\x18\n\x14UPLOAD_STATE_EXPIRED\x10\x05\x32\x86\x04\n\rUploadService\x12_\n\x0c\x43reateUpload\x12&.heimdex.upload.v1.CreateUploadRequest\x1a\'.heimdex.upload.v1.CreateUploadResponse\x12V\n\tGetUpload\x12#.heimdex.upload.v1.GetUploadRequest\x1a$.heimdex.upload.v1.GetUploadResponse\x12w\n\x14\x43reateUploadPartUrls\x12..heimdex.upload.v1.CreateUploadPartUrlsRequest\x1a/.heimdex.upload.v1.CreateUploadPartUrlsResponse\x12\x65\n\x0e\x43ompleteUpload\x12(.heimdex.upload.v1.CompleteUploadRequest\x1a).heimdex.upload.v1.CompleteUploadResponse\x12\\\n\x0b\x41\x62ortUpload\x12%.heimdex.upload.v1.AbortUploadRequest\x1a&.heimdex.upload.v1.AbortUploadResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,10 +35,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SIGNEDREQUEST_HEADERSENTRY']._loaded_options = None
   _globals['_SIGNEDREQUEST_HEADERSENTRY']._serialized_options = b'8\001'
-  _globals['_UPLOADPURPOSE']._serialized_start=1733
-  _globals['_UPLOADPURPOSE']._serialized_end=1871
-  _globals['_UPLOADSTATE']._serialized_start=1874
-  _globals['_UPLOADSTATE']._serialized_end=2049
+  _globals['_UPLOADPURPOSE']._serialized_start=1758
+  _globals['_UPLOADPURPOSE']._serialized_end=1896
+  _globals['_UPLOADSTATE']._serialized_start=1899
+  _globals['_UPLOADSTATE']._serialized_end=2074
   _globals['_SIGNEDREQUEST']._serialized_start=125
   _globals['_SIGNEDREQUEST']._serialized_end=330
   _globals['_SIGNEDREQUEST_HEADERSENTRY']._serialized_start=284
@@ -48,25 +48,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPLOAD']._serialized_start=480
   _globals['_UPLOAD']._serialized_end=895
   _globals['_CREATEUPLOADREQUEST']._serialized_start=898
-  _globals['_CREATEUPLOADREQUEST']._serialized_end=1113
-  _globals['_CREATEUPLOADRESPONSE']._serialized_start=1115
-  _globals['_CREATEUPLOADRESPONSE']._serialized_end=1180
-  _globals['_GETUPLOADREQUEST']._serialized_start=1182
-  _globals['_GETUPLOADREQUEST']._serialized_end=1219
-  _globals['_GETUPLOADRESPONSE']._serialized_start=1221
-  _globals['_GETUPLOADRESPONSE']._serialized_end=1283
-  _globals['_CREATEUPLOADPARTURLSREQUEST']._serialized_start=1285
-  _globals['_CREATEUPLOADPARTURLSREQUEST']._serialized_end=1355
-  _globals['_CREATEUPLOADPARTURLSRESPONSE']._serialized_start=1357
-  _globals['_CREATEUPLOADPARTURLSRESPONSE']._serialized_end=1430
-  _globals['_COMPLETEUPLOADREQUEST']._serialized_start=1432
-  _globals['_COMPLETEUPLOADREQUEST']._serialized_end=1494
-  _globals['_COMPLETEUPLOADRESPONSE']._serialized_start=1496
-  _globals['_COMPLETEUPLOADRESPONSE']._serialized_end=1603
-  _globals['_ABORTUPLOADREQUEST']._serialized_start=1605
-  _globals['_ABORTUPLOADREQUEST']._serialized_end=1664
-  _globals['_ABORTUPLOADRESPONSE']._serialized_start=1666
-  _globals['_ABORTUPLOADRESPONSE']._serialized_end=1730
-  _globals['_UPLOADSERVICE']._serialized_start=2052
-  _globals['_UPLOADSERVICE']._serialized_end=2570
+  _globals['_CREATEUPLOADREQUEST']._serialized_end=1138
+  _globals['_CREATEUPLOADRESPONSE']._serialized_start=1140
+  _globals['_CREATEUPLOADRESPONSE']._serialized_end=1205
+  _globals['_GETUPLOADREQUEST']._serialized_start=1207
+  _globals['_GETUPLOADREQUEST']._serialized_end=1244
+  _globals['_GETUPLOADRESPONSE']._serialized_start=1246
+  _globals['_GETUPLOADRESPONSE']._serialized_end=1308
+  _globals['_CREATEUPLOADPARTURLSREQUEST']._serialized_start=1310
+  _globals['_CREATEUPLOADPARTURLSREQUEST']._serialized_end=1380
+  _globals['_CREATEUPLOADPARTURLSRESPONSE']._serialized_start=1382
+  _globals['_CREATEUPLOADPARTURLSRESPONSE']._serialized_end=1455
+  _globals['_COMPLETEUPLOADREQUEST']._serialized_start=1457
+  _globals['_COMPLETEUPLOADREQUEST']._serialized_end=1519
+  _globals['_COMPLETEUPLOADRESPONSE']._serialized_start=1521
+  _globals['_COMPLETEUPLOADRESPONSE']._serialized_end=1628
+  _globals['_ABORTUPLOADREQUEST']._serialized_start=1630
+  _globals['_ABORTUPLOADREQUEST']._serialized_end=1689
+  _globals['_ABORTUPLOADRESPONSE']._serialized_start=1691
+  _globals['_ABORTUPLOADRESPONSE']._serialized_end=1755
+  _globals['_UPLOADSERVICE']._serialized_start=2077
+  _globals['_UPLOADSERVICE']._serialized_end=2595
 # @@protoc_insertion_point(module_scope)

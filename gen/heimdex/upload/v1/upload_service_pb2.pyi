@@ -271,6 +271,7 @@ class CreateUploadRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ALLOW_DUPLICATE_FIELD_NUMBER: _builtins.int
     PART_SHA256_FIELD_NUMBER: _builtins.int
+    PART_SIZE_BYTES_FIELD_NUMBER: _builtins.int
     purpose: Global___UploadPurpose.ValueType
     """What the bytes are for. Required."""
     size_bytes: _builtins.int
@@ -285,6 +286,10 @@ class CreateUploadRequest(_message.Message):
     """Makes the call idempotent for 24 h: a UUID is recommended. Required, 1 to 128 characters."""
     allow_duplicate: _builtins.bool
     """Take the content even if the tenant has it already."""
+    part_size_bytes: _builtins.int
+    """Size of the parts that `part_sha256` is of, in bytes. Another size than the deployment's is INVALID_ARGUMENT of
+    the field `part_sha256`; 0: not said, so that digests of another size are refused only by object storage.
+    """
     @_builtins.property
     def part_sha256(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Per part SHA-256 (lower-case hex), one a part, in order; signed in when given. Larger files than the
@@ -302,10 +307,11 @@ class CreateUploadRequest(_message.Message):
         request_id: _builtins.str = ...,
         allow_duplicate: _builtins.bool = ...,
         part_sha256: _abc.Iterable[_builtins.str] | None = ...,
+        part_size_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_duplicate", b"allow_duplicate", "content_type", b"content_type", "file_name", b"file_name", "part_sha256", b"part_sha256", "purpose", b"purpose", "request_id", b"request_id", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_duplicate", b"allow_duplicate", "content_type", b"content_type", "file_name", b"file_name", "part_sha256", b"part_sha256", "part_size_bytes", b"part_size_bytes", "purpose", b"purpose", "request_id", b"request_id", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -442,9 +448,9 @@ class CompleteUploadRequest(_message.Message):
     UPLOAD_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
-    """The upload."""
+    """The upload. The call is idempotent by it: a completed upload stays completed."""
     request_id: _builtins.str
-    """Makes the call idempotent for 24 h. Required."""
+    """A UUID, as for every call that changes something; what counts is the upload. Required."""
     def __init__(
         self,
         *,
