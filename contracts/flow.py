@@ -47,7 +47,6 @@ class Topic:
         key: which id is the key; every ``video_id`` topic has the same partition count.
         retention_ms: -1 is for ever.
         readers: who may read it.
-        partitions: 0 is the deployment's common count.
     """
 
     name: str
@@ -56,7 +55,6 @@ class Topic:
     cleanup: Cleanup = Cleanup.DELETE
     retention_ms: int = 7 * DAY_MS
     readers: str = "heimdex, analysts"
-    partitions: int = 0
 
 
 @dataclass(frozen=True, slots=True)

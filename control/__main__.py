@@ -204,7 +204,12 @@ def _of_consumer(noun: str, consumer: Consumer) -> Part:
 
 async def make_topics(settings: TopicsSettings) -> None:
     """Make topics and buckets. Raises PreconditionFailed for other partition counts (permanent)."""
-    await ensure_topics(settings.kafka, prefix=settings.topic_prefix, partitions=settings.topic_partitions)
+    await ensure_topics(
+        settings.kafka,
+        prefix=settings.topic_prefix,
+        partitions=settings.topic_partitions,
+        replicas=settings.topic_replicas,
+    )
     connection = S3Connection(settings.s3())
     try:
         await ensure_buckets(connection, settings.s3_bucket, settings.s3_lease_bucket)

@@ -38,7 +38,7 @@ async def ensure_topics(bootstrap: str, *, prefix: str, partitions: int, replica
     A compacted topic that is there gets what makes it forget, but where its operator has set that otherwise.
 
     Args:
-        partitions: of every topic that does not say otherwise.
+        partitions: of every topic.
         replicas: replication factor of new topics.
 
     Raises:
@@ -48,7 +48,7 @@ async def ensure_topics(bootstrap: str, *, prefix: str, partitions: int, replica
     wanted = {f"{prefix}{topic.name}": topic for topic in flow.TOPICS.values()}
     async with _admin(bootstrap) as admin:
         have = await _partition_counts(admin, wanted)
-        _check(have, wanted, partitions)
+        _check(have, partitions)
         missing = [_new(name, topic, partitions, replicas) for name, topic in wanted.items() if name not in have]
         if missing:
             answer = await admin.create_topics(missing, timeout_ms=_TIMEOUT_MS)
@@ -60,7 +60,7 @@ async def ensure_topics(bootstrap: str, *, prefix: str, partitions: int, replica
         async with asyncio.timeout(_VISIBLE_S):
             while len(have := await _partition_counts(admin, wanted)) < len(wanted):  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(_LOOK_S)
-        _check(have, wanted, partitions)
+        _check(have, partitions)
         await _make_forget(admin, [name for name, topic in wanted.items() if topic.cleanup is flow.Cleanup.COMPACT])
 
 
@@ -102,11 +102,11 @@ async def _partition_counts(admin: Any, names: Iterable[str]) -> dict[str, int]:
     return {topic["topic"]: len(topic["partitions"]) for topic in told if not topic["error_code"]}
 
 
-def _check(have: Mapping[str, int], wanted: Mapping[str, flow.Topic], partitions: int) -> None:
+def _check(have: Mapping[str, int], partitions: int) -> None:
     wrong = [
-        f"{name} has {count} partitions, not {wanted[name].partitions or partitions}"
+        f"{name} has {count} partitions, not {partitions}"
         for name, count in sorted(have.items())
-        if count != (wanted[name].partitions or partitions)
+        if count != partitions
     ]
     if wrong:
         more = f" and {len(wrong) - 1} more topics" if len(wrong) > 1 else ""
@@ -116,7 +116,7 @@ def _check(have: Mapping[str, int], wanted: Mapping[str, flow.Topic], partitions
 def _new(name: str, topic: flow.Topic, partitions: int, replicas: int) -> NewTopic:
     own = _COMPACTED if topic.cleanup is flow.Cleanup.COMPACT else {"cleanup.policy": topic.cleanup.value}
     configs = {**own, "retention.ms": str(topic.retention_ms)}
-    return NewTopic(name, topic.partitions or partitions, replicas, topic_configs=configs)
+    return NewTopic(name, partitions, replicas, topic_configs=configs)
 
 
 async def _make_forget(admin: Any, names: Iterable[str]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -70,7 +71,7 @@ def up(  # noqa: PLR0917 -- typer makes each parameter an option
             profile=profile,
             catalog=catalog,
             first_port=ports,
-            settings=dict(_assignment(text) for text in settings or []),
+            settings=_assignments(settings or []),
         )
         config = bring_up(chosen, options, typer.echo)
     if servers_only:
@@ -217,11 +218,20 @@ def tenant_set(
             typer.echo(f"queries are {'kept for 30 days' if keep_queries == 'on' else 'not kept'} for {tenant}")
 
 
-def _assignment(text: str) -> tuple[str, str]:
-    name, separator, value = text.partition("=")
-    if not separator or not re.fullmatch(r"HEIMDEX_[A-Z0-9_]+", name):
-        raise typer.BadParameter(f"{text!r} is not HEIMDEX_NAME=VALUE", param_hint="--set")
-    return name, value
+def _assignments(texts: Sequence[str]) -> dict[str, str]:
+    """Return the settings given, each of which some process must read."""
+    from deploy.local.settings import variables
+
+    known = variables() if texts else frozenset()
+    chosen = {}
+    for text in texts:
+        name, separator, chosen[name] = text.partition("=")
+        if not separator:
+            raise typer.BadParameter(f"{text!r} is not HEIMDEX_NAME=VALUE", param_hint="--set")
+        if name not in known:
+            like = "".join(f"; did you mean {near}?" for near in get_close_matches(name, known, 1))
+            raise typer.BadParameter(f"{name!r} is no setting (docs/settings.md){like}", param_hint="--set")
+    return chosen
 
 
 def _duration_s(text: str) -> int:

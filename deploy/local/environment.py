@@ -34,7 +34,7 @@ def environment(home: Home, config: Config, models: Path) -> dict[str, str]:
     HEIMDEX_PROFILE          fake | small | production
     HEIMDEX_KAFKA            host:port
     HEIMDEX_TOPIC_PREFIX     put before every topic's name; empty but in tests
-    HEIMDEX_TOPIC_PARTITIONS partitions of every topic keyed by video
+    HEIMDEX_TOPIC_PARTITIONS partitions of every topic
     HEIMDEX_S3_*             endpoint for the processes, public endpoint for clients, region, keys, the two buckets
     HEIMDEX_OPENSEARCH       URL
     HEIMDEX_MILVUS_TEXT      URI of the text vectors

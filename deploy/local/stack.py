@@ -261,7 +261,8 @@ def _write_client_file(home: Home, config: Config) -> None:
     # Who may read this file may read the key that signs tokens, and so is an administrator already.
     token = sign_token(home, tenant=DEFAULT_TENANT, user=_user(), ttl_s=CLIENT_TOKEN_TTL_S, admin=True)
     endpoint = f"{LOOPBACK}:{config.ports['gateway']}"
-    write_secret(home.client_file, {"endpoint": endpoint, "token": token, "insecure": True})
+    insecure = not config.settings.get("HEIMDEX_GATEWAY_TLS_CERTIFICATE")
+    write_secret(home.client_file, {"endpoint": endpoint, "token": token, "insecure": insecure})
 
 
 def _user() -> str:

@@ -98,7 +98,6 @@ def test_every_event_has_exactly_one_topic_named_after_it(message: type[Message]
 def test_a_topic_is_well_named_and_kept_as_long_as_it_says(topic: flow.Topic) -> None:
     assert re.fullmatch(r"heimdex-[a-z0-9]+(-[a-z0-9]+)*-v[1-9][0-9]*", topic.name), "no dots, no underscores"
     assert len(topic.name) <= 200
-    assert topic.partitions == 0, "every topic keyed by a video has the common partition count"
     compacted = topic.cleanup is flow.Cleanup.COMPACT
     assert (topic.retention_ms == -1) is compacted
     assert topic.retention_ms <= (flow.ANALYSED_MS if topic.readers == "analysts" else 7 * flow.DAY_MS)

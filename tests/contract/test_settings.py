@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 import re
-from importlib import import_module
 from pathlib import Path
 
-from pydantic_settings import BaseSettings
+from deploy.local.settings import taken, variable
 
-PROCESSES = {
-    "gateway": "gateway.__main__",
-    "inference": "adapters.inference.__main__",
-    "stages": "processors.__main__",
-    "commit": "indexer.commit.__main__",
-    "control": "control.__main__",
-    "schema": "indexer.schema.__main__",
-}
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 _ROW = re.compile(r"^\| `(HEIMDEX_[A-Z0-9_]+)` \| (.*?) \| (.*?) \| (.*?) \|$", re.MULTILINE)
 
@@ -23,15 +14,13 @@ _ROW = re.compile(r"^\| `(HEIMDEX_[A-Z0-9_]+)` \| (.*?) \| (.*?) \| (.*?) \|$", 
 def _rows() -> set[tuple[str, str, str, str]]:
     readers: dict[str, list[str]] = {}
     said: dict[str, tuple[str, str]] = {}
-    for process, module in PROCESSES.items():
-        for found in vars(import_module(module)).values():
-            if isinstance(found, type) and issubclass(found, BaseSettings) and found.__module__ == module:
-                for name, field in found.model_fields.items():
-                    default = "required" if field.is_required() else _text(field.default)
-                    said[name] = (default, field.description or "")
-                    if process not in readers.setdefault(name, []):
-                        readers[name].append(process)
-    return {(f"HEIMDEX_{name.upper()}", *said[name], ", ".join(readers[name])) for name in said}
+    for process, settings in taken():
+        for name, field in settings.model_fields.items():
+            default = "required" if field.is_required() else _text(field.default)
+            said[name] = (default, field.description or "")
+            if process not in readers.setdefault(name, []):
+                readers[name].append(process)
+    return {(variable(name), *said[name], ", ".join(readers[name])) for name in said}
 
 
 def _text(default: object) -> str:

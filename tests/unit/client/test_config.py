@@ -67,6 +67,13 @@ def test_only_loopback_is_plain_unless_told() -> None:
     assert not load(endpoint="heimdex.example:1").insecure
 
 
+def test_so_is_tls_on_loopback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = write(tmp_path / "stack", endpoint="127.0.0.1:7000", token="stored", insecure=False)
+    assert not load(home=home).insecure
+    monkeypatch.setenv("HEIMDEX_INSECURE", "0")
+    assert not load(endpoint="127.0.0.1:1").insecure
+
+
 def test_plain_text_elsewhere_must_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEIMDEX_INSECURE", "1")
     assert load(endpoint="heimdex.example:1").insecure

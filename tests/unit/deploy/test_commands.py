@@ -53,7 +53,8 @@ def test_a_home_without_a_stack_is_one_line_and_exit_code_5(app: typer.Typer, tm
         ["tenant", "set", "acme", "--keep-queries", "maybe"],
         ["tenant", "set", "acme"],
         ["up", "--set", "PATH=/bin"],
-        ["up", "--set", "HEIMDEX_X"],
+        ["up", "--set", "HEIMDEX_MAX_SEARCHES"],
+        ["up", "--set", "HEIMDEX_MAX_DURATION=1200"],
         ["up", "--catalog", "mysql://host/heimdex"],
         ["logs", "--lines", "-1"],
     ],
@@ -62,6 +63,13 @@ def test_wrong_usage_is_exit_code_2(app: typer.Typer, tmp_path: Path, arguments:
     result = CliRunner().invoke(app, [*arguments, "--home", str(tmp_path / "home")])
     assert result.exit_code == 2
     assert not (tmp_path / "home").exists()
+
+
+def test_a_setting_that_no_process_reads_is_refused_with_the_nearest(app: typer.Typer, tmp_path: Path) -> None:
+    arguments = ["up", "--set", "HEIMDEX_MAX_DURATION=1200", "--home", str(tmp_path / "home")]
+    said = " ".join(CliRunner().invoke(app, arguments, terminal_width=400).output.split())
+    assert "'HEIMDEX_MAX_DURATION' is no setting" in said
+    assert "HEIMDEX_MAX_DURATION_S?" in said
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("5m", 300), ("12h", 43200), ("30d", 2592000)])

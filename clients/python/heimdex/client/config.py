@@ -44,8 +44,9 @@ def load(
 
     The token of a home is for the endpoint of that home, and is sent to no other.
 
-    Environment: ``HEIMDEX_ENDPOINT``, ``HEIMDEX_TOKEN``, ``HEIMDEX_INSECURE`` (``1``: no TLS), ``HEIMDEX_HOME``;
-    where a home is given, nothing of it counts. An empty ``home`` is none.
+    Environment: ``HEIMDEX_ENDPOINT``, ``HEIMDEX_TOKEN``, ``HEIMDEX_HOME``, and ``HEIMDEX_INSECURE``, which says of an
+    endpoint that is no home's ``1`` for plain text, ``0`` for TLS (else TLS, but on loopback); where a home is given,
+    nothing of it counts. An empty ``home`` is none.
     """
     home = home or None
     path = Path(home or default_home()) / "client.json"
@@ -61,8 +62,10 @@ def load(
     if not where:
         message = f"no stack at {path.parent}: start one with `heimdex up`, or set HEIMDEX_ENDPOINT and HEIMDEX_TOKEN"
         raise NotConfigured(message)
-    insecure = environment.get("HEIMDEX_INSECURE") == "1" if chosen else bool(stored.get("insecure"))
-    return Config(where, who, insecure or where.startswith(("127.0.0.1:", "localhost:")))
+    loopback = where.startswith(("127.0.0.1:", "localhost:"))
+    if own:
+        return Config(where, who, bool(stored.get("insecure", loopback)))
+    return Config(where, who, {"0": False, "1": True}.get(environment.get("HEIMDEX_INSECURE", ""), loopback))
 
 
 def _stored(path: Path) -> dict[str, object]:
