@@ -7,7 +7,7 @@ runs on each of its adapters.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol, Self, runtime_checkable
 
@@ -30,14 +30,12 @@ class ObjectInfo:
         key: ASCII, no leading slash.
         size_bytes: >= 0.
         etag: opaque, unquoted; changes with the content.
-        metadata: user metadata, lower-case names.
     """
 
     key: str
     size_bytes: int
     etag: str
     content_type: str = "application/octet-stream"
-    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +98,8 @@ class Objects(Protocol):
         """
         ...
 
-    async def sign_get(
-        self, key: str, *, ttl_s: int, file_name: str | None = None, content_type: str | None = None
-    ) -> SignedUrl:
-        """Presign a GET; ``file_name`` becomes the Content-Disposition, ``content_type`` replaces the stored one."""
+    async def sign_get(self, key: str, *, ttl_s: int, content_type: str | None = None) -> SignedUrl:
+        """Presign a GET; ``content_type`` replaces the stored one."""
         ...
 
     async def sign_put(self, key: str, *, ttl_s: int, size_bytes: int, sha256_hex: str, content_type: str) -> SignedUrl:

@@ -101,11 +101,9 @@ class CachedObjects:
         """As the store."""
         return self._store.list(prefix)
 
-    async def sign_get(
-        self, key: str, *, ttl_s: int, file_name: str | None = None, content_type: str | None = None
-    ) -> SignedUrl:
+    async def sign_get(self, key: str, *, ttl_s: int, content_type: str | None = None) -> SignedUrl:
         """As the store."""
-        return await self._store.sign_get(key, ttl_s=ttl_s, file_name=file_name, content_type=content_type)
+        return await self._store.sign_get(key, ttl_s=ttl_s, content_type=content_type)
 
     async def sign_put(self, key: str, *, ttl_s: int, size_bytes: int, sha256_hex: str, content_type: str) -> SignedUrl:
         """As the store."""

@@ -111,11 +111,9 @@ class MemoryObjects:
         gone = [self._versions.pop(key) for key in list(self._versions) if key.startswith(prefix)]
         return sum(map(len, gone))
 
-    async def sign_get(
-        self, key: str, *, ttl_s: int, file_name: str | None = None, content_type: str | None = None
-    ) -> SignedUrl:
+    async def sign_get(self, key: str, *, ttl_s: int, content_type: str | None = None) -> SignedUrl:
         """Return a URL for ``send``."""
-        return self._sign("GET", key, ttl_s, {}, {"name": file_name or "", "type": content_type or ""})
+        return self._sign("GET", key, ttl_s, {}, {"type": content_type or ""})
 
     async def sign_put(self, key: str, *, ttl_s: int, size_bytes: int, sha256_hex: str, content_type: str) -> SignedUrl:
         """Return a URL for ``send``."""

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
-from urllib.parse import quote
 
 from adapters.objects.keys import require_key
 from contracts.errors import DependencyUnavailable, HeimdexError, NotFound, PreconditionFailed
@@ -194,13 +193,9 @@ class S3Objects:
             await self._delete(found)
             removed += len(versions)
 
-    async def sign_get(
-        self, key: str, *, ttl_s: int, file_name: str | None = None, content_type: str | None = None
-    ) -> SignedUrl:
+    async def sign_get(self, key: str, *, ttl_s: int, content_type: str | None = None) -> SignedUrl:
         """Presign a GET."""
         params: dict[str, Any] = {}
-        if file_name is not None:
-            params["ResponseContentDisposition"] = f"attachment; filename*=UTF-8''{quote(file_name, safe='')}"
         if content_type is not None:
             params["ResponseContentType"] = content_type
         return await self._sign("get_object", "GET", key, ttl_s=ttl_s, params=params, headers={})
@@ -417,5 +412,4 @@ def _info(key: str, answer: Mapping[str, Any]) -> ObjectInfo:
         int(answer["ContentLength"]),
         str(answer["ETag"]).strip('"'),
         str(answer.get("ContentType", "application/octet-stream")),
-        {name.lower(): value for name, value in answer.get("Metadata", {}).items()},
     )

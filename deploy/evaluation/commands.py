@@ -128,7 +128,11 @@ def _place(home: Path | None, profile: str | None) -> Place:
         milvus_text=values["HEIMDEX_MILVUS_TEXT"],
         milvus_vision=values["HEIMDEX_MILVUS_VISION"],
         profile=name,
-        models=ModelSettings(models_dir=Path(values["HEIMDEX_MODELS_DIR"]), threads=_THREADS),
+        models=ModelSettings(
+            models_dir=Path(values["HEIMDEX_MODELS_DIR"]),
+            threads=_THREADS,
+            device="cuda" if values.get("HEIMDEX_DEVICE") == "cuda" else "cpu",
+        ),
     )
 
 

@@ -21,7 +21,7 @@ from adapters.vectors.batched import BatchedVectors
 from adapters.vectors.milvus import MilvusVectors
 from contracts.catalog import Appearance, Generation
 from contracts.errors import InvalidRequest
-from contracts.ports import EVERYWHERE, QueryEncoder, QueryVectors, Scope, TextIndex, VectorIndex, VectorRow
+from contracts.ports import EVERYWHERE, QueryVectors, Scope, TextIndex, VectorIndex, VectorRow
 from deploy.evaluation.library import TENANT, Library, library
 from indexer.evaluation.fit_confidence import Asked, FittedConfidence, asked, fit_confidence
 from indexer.evaluation.fit_likeness import FittedLikeness, fit_likeness, only_said, only_seen
@@ -108,7 +108,6 @@ class _Asking:
     """Everything that a query is asked with."""
 
     channels: Channels
-    encoder: QueryEncoder
     generation: Generation
 
     async def answers(self, parsed: Parsed | None) -> tuple[Mapping[Channel, Answer], Condition]:
@@ -198,7 +197,7 @@ async def _each(
             encoder=encoder,
             budgets=Budgets(),
         )
-        asking = _Asking(channels, encoder, generation_)
+        asking = _Asking(channels, generation_)
         say("asking")
         taken: list[Taken] = []
         for start in range(0, len(collection.queries), _QUERIES_AT_ONCE):
