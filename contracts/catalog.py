@@ -426,7 +426,7 @@ class Catalog(Protocol):
     # ---- gateway: uploads -------------------------------------------------------------------------
     async def create_upload(self, upload: Upload, call: Idempotency, *, allow_duplicate: bool) -> Upload:
         """Insert an upload, for videos the video too (UPLOADING). AlreadyExists(video, id) when the tenant has a live
-        video (VALIDATING, PROCESSING, INDEXED, COMPLETING) with that sha256 and not ``allow_duplicate``; a replay
+        video (COMPLETING to INDEXED, or FAILED but searchable) with that sha256 and not ``allow_duplicate``; a replay
         returns the first upload.
         """
         ...

@@ -1,4 +1,4 @@
-"""Search service: SearchScenes, FindSimilar, SuggestQueries."""
+"""Search service: SearchScenes, FindSimilar, SuggestQueries, RecordFeedback."""
 
 from __future__ import annotations
 

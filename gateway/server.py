@@ -81,7 +81,7 @@ class GatewayServer:
         return self._server.add_secure_port(address, credentials)
 
     async def start(self) -> None:
-        """Answer calls, NOT_SERVING until ``serve``."""
+        """Answer calls, NOT_SERVING until ``set_serving``."""
         await self._announce(health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._server.start()
 

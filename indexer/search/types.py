@@ -279,7 +279,7 @@ class Summary:
         channel_ms: time each asked channel took, also of those that are missing.
         ranking: name and version of the ranking file.
         generation: that was read.
-        people: whom the query was understood to name; ``display_name`` is the name it used.
+        people: whom the query was understood to name, by their display names.
         rest: the frozen list after this page, best first: what page tokens hold, what ``Searcher.page`` takes.
         marking: what to mark in the transcripts and tags of later pages.
         parsed: how the query was understood; None where scenes are asked for by another.

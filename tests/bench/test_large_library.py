@@ -1,6 +1,6 @@
 """A large library: 100,000 scenes of one tenant, 16 callers, and what limits them: each part alone beside the whole.
 
-Ten times what one Milvus Lite is for. Texts are encoded in some 15 minutes the first time. ``BENCH_LARGE`` is another
+Five times what one Milvus Lite is for. Texts are encoded in some 15 minutes the first time. ``BENCH_LARGE`` is another
 number of scenes.
 """
 

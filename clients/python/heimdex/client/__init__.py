@@ -1,5 +1,6 @@
 """Python SDK of Heimdex: upload videos, watch them become searchable, find their scenes.
 
+from pathlib import Path
 from heimdex.client import Client
 
 with Client() as heimdex:

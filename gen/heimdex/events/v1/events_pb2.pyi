@@ -266,7 +266,7 @@ Global___FramesSampled: _TypeAlias = FramesSampled  # noqa: Y015
 
 @_typing.final
 class FramesEmbedded(_message.Message):
-    """Stage `vision` ended. Each scene has a vision vector and tags; `counts`: vectors, tags."""
+    """Stage `vision` ended. A scene has up to three vision vectors and tags, none where nothing is seen; `counts`: vectors, tags."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

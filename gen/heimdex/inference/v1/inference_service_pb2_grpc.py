@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class InferenceServiceStub:
-    """Queries and pictures to vectors, photos to faces. Before its models are loaded the service is NOT_SERVING and
-    every call UNAVAILABLE. Errors carry their reason (ErrorReason without prefix) in the trailing
+    """Queries and pictures to vectors, photos to faces. Before its encoders are loaded the service is NOT_SERVING and
+    EncodeQueries UNAVAILABLE. Errors carry their reason (ErrorReason without prefix) in the trailing
     metadata `heimdex-reason`.
     """
 
@@ -55,8 +55,8 @@ class InferenceServiceStub:
 
 
 class InferenceServiceServicer:
-    """Queries and pictures to vectors, photos to faces. Before its models are loaded the service is NOT_SERVING and
-    every call UNAVAILABLE. Errors carry their reason (ErrorReason without prefix) in the trailing
+    """Queries and pictures to vectors, photos to faces. Before its encoders are loaded the service is NOT_SERVING and
+    EncodeQueries UNAVAILABLE. Errors carry their reason (ErrorReason without prefix) in the trailing
     metadata `heimdex-reason`.
     """
 
@@ -110,8 +110,8 @@ def add_InferenceServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class InferenceService:
-    """Queries and pictures to vectors, photos to faces. Before its models are loaded the service is NOT_SERVING and
-    every call UNAVAILABLE. Errors carry their reason (ErrorReason without prefix) in the trailing
+    """Queries and pictures to vectors, photos to faces. Before its encoders are loaded the service is NOT_SERVING and
+    EncodeQueries UNAVAILABLE. Errors carry their reason (ErrorReason without prefix) in the trailing
     metadata `heimdex-reason`.
     """
 

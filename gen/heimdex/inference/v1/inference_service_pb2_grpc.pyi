@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class InferenceServiceStub:
-    """Queries and pictures to vectors, photos to faces. Before its models are loaded the service is NOT_SERVING and
-    every call UNAVAILABLE. Errors carry their reason (ErrorReason without prefix) in the trailing
+    """Queries and pictures to vectors, photos to faces. Before its encoders are loaded the service is NOT_SERVING and
+    EncodeQueries UNAVAILABLE. Errors carry their reason (ErrorReason without prefix) in the trailing
     metadata `heimdex-reason`.
     """
 
@@ -49,8 +49,8 @@ class InferenceServiceStub:
 
 @_typing.type_check_only
 class InferenceServiceAsyncStub(InferenceServiceStub):
-    """Queries and pictures to vectors, photos to faces. Before its models are loaded the service is NOT_SERVING and
-    every call UNAVAILABLE. Errors carry their reason (ErrorReason without prefix) in the trailing
+    """Queries and pictures to vectors, photos to faces. Before its encoders are loaded the service is NOT_SERVING and
+    EncodeQueries UNAVAILABLE. Errors carry their reason (ErrorReason without prefix) in the trailing
     metadata `heimdex-reason`.
     """
 
@@ -67,8 +67,8 @@ class InferenceServiceAsyncStub(InferenceServiceStub):
     """EncodeImage decodes a picture and encodes it into the image space; INVALID_ARGUMENT as ReadFaces."""
 
 class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Queries and pictures to vectors, photos to faces. Before its models are loaded the service is NOT_SERVING and
-    every call UNAVAILABLE. Errors carry their reason (ErrorReason without prefix) in the trailing
+    """Queries and pictures to vectors, photos to faces. Before its encoders are loaded the service is NOT_SERVING and
+    EncodeQueries UNAVAILABLE. Errors carry their reason (ErrorReason without prefix) in the trailing
     metadata `heimdex-reason`.
     """
 
