@@ -9,14 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from contracts.ports import Float32, QueryVectors, TextQuery, VectorIndex
-from indexer.search.types import Budgets, SearchRequest
+from indexer.search.types import Budgets
 from tests.bench import corpus
 from tests.bench.closed_loop import Answered, Timing, drive, joined
 from tests.bench.cpu import REST, cpu_s, spent
-from tests.bench.in_process import drive_searcher, last_update
 from tests.bench.library import Filled
 from tests.bench.load import Task, search_load
-from tests.bench.own import drive_echo, remembered
+from tests.bench.own import drive_gateway
 from tests.bench.stores import Stores
 from tests.stack import Stack
 
@@ -24,8 +23,8 @@ PAGE = 20
 """Hits of an answer."""
 
 GENERATOR = "load generator"
-RANKING, GRPC = "ranking", "gRPC"
-OWN = frozenset({RANKING, GRPC})
+GATEWAY = "gateway"
+OWN = frozenset({GATEWAY})
 """Parts that are the gateway's own; all others are somebody else's and the asking."""
 
 _BUDGETS = Budgets()
@@ -135,16 +134,10 @@ async def load_parts(
     }
 
 
-async def load_own(
-    stack: Stack, stores: Stores, tenant: str, queries: Sequence[str], *, callers: int
-) -> Mapping[str, Measured]:
-    """Measure what a search costs the gateway itself: to understand and rank, and to answer by gRPC."""
-    searcher = remembered(stores).searcher()
-    await drive_searcher(searcher, tenant, queries, callers, PAGE)
-    ranking = await _measured(stack, lambda: drive_searcher(searcher, tenant, queries, callers, PAGE))
-    answer = await last_update(searcher, SearchRequest(tenant, queries[0], PAGE, progressive=False))
-    answered, server_s = await drive_echo(answer, queries, callers)
-    return {RANKING: ranking, GRPC: Measured(answered, {GRPC: server_s * 1000 / len(queries)})}
+async def load_own(stack: Stack, tenant: str, queries: Sequence[str], *, callers: int) -> Mapping[str, Measured]:
+    """Measure what a search costs the gateway itself, all that it asks answered from memory."""
+    answered, gateway_s = await drive_gateway(stack.environment(), stack.token(tenant), queries, callers, PAGE)
+    return {GATEWAY: Measured(answered, {GATEWAY: gateway_s * 1000 / len(queries)})}
 
 
 def _timed(ask: Callable[[str], Awaitable[int]]) -> Callable[[str], Awaitable[Answered]]:

@@ -1,31 +1,39 @@
-"""Own: what a search costs the gateway itself, without the stores and without what surrounds a call.
+"""Own: what a search costs the gateway itself, its stores and encoders answering from memory.
 
-One part is the searcher over stores that answer from memory. The other is a bare server that makes one answer's
-message again for every call, in a process of its own: ``python -m tests.bench.own`` reads the answer, pickled.
+It understands, ranks, fills, seals, accounts and answers as ever, behind all that surrounds a call, in a process of its
+own: ``python -m tests.bench.own`` reads the environment of a stack's processes as a line of JSON.
 """
 
 from __future__ import annotations
 
-import pickle
+import json
+import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-import grpc
-import grpc.aio
 import numpy as np
 import psutil
 import uvloop
 
-from gateway import searches
-from heimdex.search.v1 import search_service_pb2 as pb
-from indexer.search.types import Update
+from adapters import tracing
+from adapters.inference.client import GrpcImageEncoder
+from gateway.__main__ import Process, Settings, spare_the_collector
+from gateway.feedback import Feedback
+from gateway.pictures import Pictures
+from gateway.search_service import SearchService
+from gateway.searchers import Searchers
+from gateway.server import GatewayServer, Service, interceptors
+from gateway.suggestions import Suggestions
+from gateway.tokens import KeyFile, TokenVerifier
+from heimdex.search.v1.search_service_pb2 import DESCRIPTOR
+from heimdex.search.v1.search_service_pb2_grpc import add_SearchServiceServicer_to_server
 from tests.bench.children import started
 from tests.bench.closed_loop import Timing
 from tests.bench.load import Task, search_load
-from tests.bench.stores import Stores
+from tests.bench.stores import Stores, opened
 
 
 class _Remembered:
@@ -54,29 +62,33 @@ def _key(value: Any) -> Hashable:
     return tuple(value) if isinstance(value, list) else value
 
 
-def remembered(stores: Stores) -> Stores:
+def _remembered(stores: Stores) -> Stores:
     """Return stores that have to be asked once."""
     ports = ("catalog", "text", "text_vectors", "vision_vectors", "encoder")
     return replace(stores, **{port: _Remembered(getattr(stores, port)) for port in ports})  # type: ignore[arg-type]
 
 
-async def drive_echo(update: Update, queries: Sequence[str], callers: int) -> tuple[Timing, float]:
-    """Return what a load generator measures of a bare server, and that server's seconds of processor time."""
-    async with _echo(update) as (pid, endpoint):
+async def drive_gateway(
+    environment: Mapping[str, str], token: str, queries: Sequence[str], callers: int, limit: int
+) -> tuple[Timing, float]:
+    """Return what a load generator measures of such a gateway, and its seconds of processor time."""
+    async with _gateway(environment) as (pid, endpoint):
+        task = Task(endpoint, (token,), tuple(queries), callers, limit)
+        await search_load(task)  # the stores are asked
         process = psutil.Process(pid)
         before = process.cpu_times()
-        timing = await search_load(Task(endpoint, ("none",), tuple(queries), callers, len(update.hits)))
+        timing = await search_load(task)
         after = process.cpu_times()
     return timing, after.user + after.system - before.user - before.system
 
 
 @asynccontextmanager
-async def _echo(update: Update) -> AsyncIterator[tuple[int, str]]:
+async def _gateway(environment: Mapping[str, str]) -> AsyncIterator[tuple[int, str]]:
     process = await started(__name__)
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        process.stdin.write(pickle.dumps(update))
+        process.stdin.write(json.dumps(dict(environment)).encode() + b"\n")
         process.stdin.write_eof()
         yield process.pid, (await process.stdout.readline()).decode().strip()
     finally:
@@ -84,26 +96,42 @@ async def _echo(update: Update) -> AsyncIterator[tuple[int, str]]:
         await process.wait()
 
 
-async def _serve() -> None:
-    update: Update = pickle.load(sys.stdin.buffer)  # noqa: S301 - the bench's own
+async def _serve(environment: Mapping[str, str]) -> None:
+    settings = Settings()  # type: ignore[call-arg]  # from the environment
+    async with AsyncExitStack() as resources:
+        process = Process(settings, resources)
+        searcher = _remembered(await resources.enter_async_context(opened(environment))).searcher()
+        service = SearchService(
+            Searchers(process.catalog, lambda _: searcher, process.clock),
+            Suggestions(process.catalog, searcher, process.clock),  # type: ignore[arg-type]  # nobody asks for any
+            process.objects,
+            process.pages,
+            process.clock,
+            performed=process.performed,
+            feedback=Feedback(process.catalog, process.clock),
+            pictures=Pictures(process.catalog, process.objects, GrpcImageEncoder(process.inference)),
+        )
+        verifier = TokenVerifier(
+            KeyFile(settings.jwks_file), issuer=settings.token_issuer, audience=settings.token_audience
+        )
+        tracer = resources.enter_context(tracing.calls("heimdex-gateway"))
+        around = interceptors(verifier, tracer, process.clock, max_searches=settings.max_searches)
+        name = DESCRIPTOR.services_by_name["SearchService"].full_name
+        server = GatewayServer([Service(name, add_SearchServiceServicer_to_server, service)], around)
+        port = server.listen("127.0.0.1:0", None)
+        await server.start()
+        spare_the_collector()
+        sys.stdout.write(f"127.0.0.1:{port}\n")
+        sys.stdout.flush()
+        await process.performed.run()
 
-    async def answer(request: pb.SearchScenesRequest, context: Any) -> AsyncIterator[pb.SearchScenesResponse]:
-        yield searches.frame(update, "qry_0")
 
-    handler = grpc.unary_stream_rpc_method_handler(
-        answer,
-        request_deserializer=pb.SearchScenesRequest.FromString,
-        response_serializer=pb.SearchScenesResponse.SerializeToString,
-    )
-    name = pb.DESCRIPTOR.services_by_name["SearchService"].full_name
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, {"SearchScenes": handler}),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    sys.stdout.write(f"127.0.0.1:{port}\n")
-    sys.stdout.flush()
-    await server.wait_for_termination()
+def main() -> None:
+    """Serve until terminated."""
+    environment = json.loads(sys.stdin.readline())
+    os.environ.update(environment)
+    uvloop.run(_serve(environment))
 
 
 if __name__ == "__main__":
-    uvloop.run(_serve())
+    main()

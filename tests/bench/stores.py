@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,9 +62,12 @@ class OneByOne:
 
 
 @asynccontextmanager
-async def opened(stack: Stack, *, batched: bool = True) -> AsyncIterator[Stores]:
-    """Open the ports as the gateway does, or each call by itself, with no vectors kept."""
-    environment = stack.environment()
+async def opened(environment: Mapping[str, str], *, batched: bool = True) -> AsyncIterator[Stores]:
+    """Open the ports as the gateway does, or each call by itself, with no vectors kept.
+
+    Args:
+        environment: ``Stack.environment()``.
+    """
     async with AsyncExitStack() as resources:
         enter = resources.enter_async_context
         catalog = await enter(SqlCatalog(environment["HEIMDEX_CATALOG"]))

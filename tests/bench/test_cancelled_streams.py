@@ -51,7 +51,7 @@ class Held:
 async def test_cancelled_streams_leave_nothing_behind(stack: Stack, tenant: str, pytestconfig: pytest.Config) -> None:
     assert pytestconfig.cache is not None
     streams = int(os.environ.get("BENCH_STREAMS", "50000"))
-    async with opened(stack) as stores:
+    async with opened(stack.environment()) as stores:
         kept = Path(pytestconfig.cache.mkdir("bench"))
         await fill(stores, tenant, _SCENES, models=models_dir(stack), kept=kept)
     ends: Counter[str] = Counter()

@@ -30,7 +30,7 @@ async def test_a_large_library(stack: Stack, tenant: str, pytestconfig: pytest.C
     kept = Path(pytestconfig.cache.mkdir("bench"))
     scenes = int(os.environ.get("BENCH_LARGE", "100000"))
     questions = Questions()
-    async with opened(stack) as stores:
+    async with opened(stack.environment()) as stores:
         filled = await fill(stores, tenant, scenes, models=models_dir(stack), kept=kept)
         say(f"\nlarge library: {scenes} scenes, encoded in {filled.encode_s:.0f} s, written in {filled.write_s:.0f} s")
         await load_whole(stack, [tenant], questions.take(_WARM_UP), _CALLERS)

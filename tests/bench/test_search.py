@@ -64,7 +64,7 @@ async def test_search_under_load(stack: Stack, tenant: str, pytestconfig: pytest
     assert pytestconfig.cache is not None
     kept = Path(pytestconfig.cache.mkdir("bench"))
     scenes = int(os.environ.get("BENCH_SCENES", "10000"))
-    async with opened(stack) as stores, opened(stack, batched=False) as naive:
+    async with opened(stack.environment()) as stores, opened(stack.environment(), batched=False) as naive:
         filled = await fill(stores, tenant, scenes, models=models_dir(stack), kept=kept)
         said = f"texts encoded in {filled.encode_s:.0f} s" if filled.encode_s else "vectors kept from an earlier run"
         say(f"\nsearch: {scenes} scenes of one tenant, {said}, written in {filled.write_s:.0f} s")
@@ -90,7 +90,7 @@ async def test_search_under_load(stack: Stack, tenant: str, pytestconfig: pytest
             for callers in _CALLERS[1:]:  # what is divided by each other follows each other
                 parts[callers] = {
                     **await load_parts(stack, stores, tenant, filled, questions.take(_OF_PARTS), callers=callers),
-                    **await load_own(stack, stores, tenant, questions.take(_OF_PARTS), callers=callers),
+                    **await load_own(stack, tenant, questions.take(_OF_PARTS), callers=callers),
                 }
                 final[callers] = await whole(callers, _QUERIES)
             too_many = await whole(_TOO_MANY, _QUERIES)
@@ -272,7 +272,7 @@ def _show_parts(final: Mapping[int, Measured], parts: Mapping[int, Mapping[str, 
         cores = os.cpu_count() or 1
         for parts_of, own, free_cores in (
             ("stores and encoders", (), cores),
-            ("the gateway's own, too", OWN, cores),
+            ("the gateway, too", OWN, cores),
             (f"beside an idle stack, which takes {taken_cores:.2f} of a core", OWN, cores - taken_cores),
         ):
             all_ms = sum(part.all_ms for name, part in level.items() if name in own or name not in OWN) + asking
