@@ -16,7 +16,11 @@ from contracts.vocabulary import COMMITTED, Vocabulary
 
 
 class VideoState(StrEnum):
-    """States of settled question 17; names are those of ``heimdex.video.v1.VideoState``."""
+    """States of a video, by the names of ``heimdex.video.v1.VideoState``.
+
+    UPLOADING, COMPLETING, VALIDATING, PROCESSING, INDEXED; FAILED from VALIDATING and PROCESSING, back to PROCESSING
+    when it is processed again; ABORTED and EXPIRED from UPLOADING; DELETING, then DELETED from any.
+    """
 
     UPLOADING = "uploading"
     COMPLETING = "completing"
@@ -34,7 +38,7 @@ QUERIES_KEPT_MS = 30 * 86_400_000
 """How long texts of queries are kept. As long as ``contracts.flow.ANALYSED_MS``: an event and its text go together."""
 
 UPLOAD_URL_LIFE_S = 15 * 60
-"""How long a signed URL brings bytes, also after its upload was closed. Source: settled question 20 ff."""
+"""How long a signed URL brings bytes, also after its upload was closed."""
 
 PROCESSED = frozenset({VideoState.INDEXED, VideoState.FAILED})
 """States at the end of the flow: nobody is at work, and a further revision may begin."""

@@ -83,7 +83,7 @@ class Stage:
         emits: the fact of its ending.
         artifact: message of ``artifact.pb``; None for commit, whose result is rows.
         model: whether it takes the process-wide model slot.
-        deadline: Source: settled question 8.
+        deadline: of one try; several times what it takes on two busy cores.
         schema_version: of artifact and settings; enters the spec: raise it when the work changes.
     """
 

@@ -23,7 +23,7 @@ from gateway.interceptors.errors import Errors
 from gateway.tokens import TokenVerifier
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-"""Largest request. gRPC refuses larger ones before any code of ours runs. Source: settled question 29."""
+"""Largest request: gRPC's own default. It refuses larger ones before any code of ours runs."""
 GRACE_S = 10.0
 
 _OPTIONS = (

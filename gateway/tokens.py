@@ -15,7 +15,7 @@ from contracts.ids import MAX_SUBJECT_LENGTH, TENANT_PATTERN
 from gateway.identity import Principal
 
 ALGORITHMS: Final = ("EdDSA", "RS256")
-"""Asymmetric only: a gateway can verify tokens and never make one. Source: design, section 6."""
+"""Asymmetric only: a gateway can verify tokens and never make one."""
 _REQUIRED: Final = ("iss", "aud", "sub", "exp")
 _LEEWAY_S: Final = 5
 _MAX_TOKEN_LENGTH: Final = 16_384

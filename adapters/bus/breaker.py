@@ -9,7 +9,7 @@ from contracts.ports import Clock
 WINDOW = 20
 MIN_SAMPLES = 10
 MAX_FAILED_SHARE = 0.5
-"""Source of both: settled question 10."""
+"""Both chosen: more than half of ten is an outage, no row of bad videos, which are REJECTED and do not count."""
 
 HOLD_S = 30.0
 

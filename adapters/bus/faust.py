@@ -34,7 +34,7 @@ _TICK_S = 1.0
 _LOOK_S = 10.0
 _PAUSE_S = 1.0
 _DEAD_AFTER_S = 15.0
-_STILL_S = 120.0  # Source: settled question 11, as the 15 s above
+_STILL_S = 120.0  # chosen, as the 15 s above: longer than any rebalance takes
 
 _log = structlog.get_logger()
 

@@ -22,7 +22,7 @@ from heimdex.events.v1 import manifest_pb2
 
 TTL_S = 30.0
 RENEW_S = 8.0
-"""Source of both: settled question 4. Three renewals may fail before somebody else takes over."""
+"""Both chosen: three renewals may fail before somebody else takes over."""
 
 _POLL_S = 1.0
 

@@ -20,7 +20,7 @@ from indexer.search.transcripts import scene_of
 EVERY_S = 1.0
 GRACE_S = 300.0
 """How long the index of a dropped generation stays, for who began to read or write it before. Source: the longest
-commit of the longest video, 240 s (settled question 8)."""
+commit of the longest video, 240 s by its deadline in ``contracts.flow``."""
 
 _VIDEOS = 20  # of a page, after which a build goes on when it is begun again
 _SCENES = 500  # of one read

@@ -19,7 +19,7 @@ from control.guard import insist
 from heimdex.events.v1 import events_pb2
 
 LEASE_TTL_S = 30.0
-"""Source: settled question 4."""
+"""As of ``adapters.bus.lease``: whoever held one has lost it by then."""
 
 LONGEST_PUT_S = 60.0
 """Longest that a worker may take from its last look at the gate to the end of what it writes then."""

@@ -24,7 +24,7 @@ waits for its turn behind others is given twice what it would have had once, whi
 STUCK_COMPLETION_S = 300.0
 LOOK_AGAIN_S = 6 * 3600.0
 """An erased video is looked through once more after that: by then no signed URL and no run can bring anything back.
-Of a 60-minute video the longest run may take 4 hours (settled question 8)."""
+Of a 60-minute video the longest run may take 4 hours by the deadlines of ``contracts.flow``."""
 
 QUIET_S = 86_400.0
 """In a video that has ended and was without change for so long nobody is at work."""

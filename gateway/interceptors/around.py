@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from contracts.errors import FieldViolation, InvalidRequest, LimitExceeded
 
 WRITE_TIMEOUT_S = 30.0
-"""How long a client may leave a frame unread before its stream is ended. Source: settled question 28."""
+"""How long a client may leave a frame unread before its stream is ended: one that hangs would be held for ever."""
 
 _PUBLIC = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 

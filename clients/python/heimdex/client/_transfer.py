@@ -14,7 +14,7 @@ from heimdex.upload.v1.upload_service_pb2 import SignedRequest
 
 CHUNK_BYTES = 256 * 1024
 PART_SIZE_BYTES = 16 * 1024 * 1024
-"""Part size that part digests are made for; the server's default. Source: settled question 20."""
+"""Part size that part digests are made for; the server's default."""
 _TIMEOUT_S = 60.0
 _PRECONDITION_FAILED = 412
 
