@@ -277,8 +277,9 @@ async def open_door(
     objects: MemoryObjects | None = None,
     around: Callable[[TokenVerifier], Any] = lambda verifier: interceptors(verifier, NoOpTracer(), CLOCK),
     write_timeout_s: float = WRITE_TIMEOUT_S,
+    credentials: grpc.ServerCredentials | None = None,
 ) -> AsyncIterator[Door]:
-    """Run a gateway."""
+    """Run a gateway; with credentials its own channel, which is plain, reaches nothing."""
     signer = Signer(folder / "jwks.json")
     signer.write()
     clock, objects, stores, photos = CLOCK, objects or MemoryObjects(), Stores(), Photos()
@@ -316,7 +317,7 @@ async def open_door(
             Service("heimdex.admin.v1.AdminService", add_AdminServiceServicer_to_server, AdminService(catalog)),
         ]
         server = GatewayServer(services or table, around(verifier), write_timeout_s=write_timeout_s)
-        port = server.listen("127.0.0.1:0")
+        port = server.listen("127.0.0.1:0", credentials)
         await server.start()
         await server.set_serving(serving=True)
         polling = asyncio.gather(poller.run(), performed.run())
