@@ -212,8 +212,8 @@ async def test_a_video_is_indexed_told_and_erased_from_every_store(place: Place)
     v = await w.ingest()
     made = sidecar(v.video_id, CUTS_MS, said={0: "안녕하세요"}, models=(own.text_model, own.vision_model))
     await w.end(v, "sidecar", made)
-    await w.objects.put(v.manifest_key("asr"), b"one version")
-    await w.objects.put(v.manifest_key("asr"), b"another")
+    for version in (b"one version", b"another"):
+        await w.objects.put(f"{ids.video_prefix(TENANT, v.video_id)}two-versions", version)
     await w.leases.put(ids.lease_key(TENANT, v.video_id, "asr", "s"), b"lease")
     commit = CommitHandler(
         w.catalog, w.objects, w.text_vectors, w.vision_vectors, w.text, producer=w.bus, clock=w.clock
