@@ -30,8 +30,6 @@ class BusSettings(ProcessSettings):
 
     kafka: str = Field(description="host:port of the brokers, comma separated")
     topic_prefix: str = Field(default="", description="put before every topic's and group's name")
-    topic_partitions: int = Field(default=4, ge=1, description="partitions of every topic")
-    topic_replicas: int = Field(default=1, ge=1, description="replication factor of topics that are made")
 
 
 class ObjectSettings(ProcessSettings):

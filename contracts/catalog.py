@@ -18,8 +18,8 @@ from contracts.vocabulary import COMMITTED, Vocabulary
 class VideoState(StrEnum):
     """States of a video, by the names of ``heimdex.video.v1.VideoState``.
 
-    UPLOADING, COMPLETING, VALIDATING, PROCESSING, INDEXED; FAILED from VALIDATING and PROCESSING, back to PROCESSING
-    when it is processed again; ABORTED and EXPIRED from UPLOADING; DELETING, then DELETED from any.
+    UPLOADING, COMPLETING, VALIDATING, PROCESSING, INDEXED; FAILED from VALIDATING and PROCESSING; INDEXED and FAILED
+    back to PROCESSING when it is processed again; ABORTED and EXPIRED from UPLOADING; DELETING, then DELETED from any.
     """
 
     UPLOADING = "uploading"

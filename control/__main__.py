@@ -41,6 +41,9 @@ _log = structlog.get_logger()
 class TopicsSettings(BusSettings, ObjectSettings):
     """What ``topics`` reads."""
 
+    topic_partitions: int = Field(default=4, ge=1, description="partitions of every topic")
+    topic_replicas: int = Field(default=1, ge=1, description="replication factor of topics that are made")
+
 
 class Settings(BusSettings, ObjectSettings, StoreSettings, CatalogSettings, PipelineSettings):
     """What the consumers read."""

@@ -20,6 +20,7 @@ from adapters import logs, ops, tracing
 from adapters.catalog.sql import SqlCatalog
 from adapters.clock import SystemClock
 from adapters.inference import client as inference
+from adapters.inference import photo
 from adapters.models import profiles
 from adapters.objects.s3 import S3Connection
 from adapters.settings import CatalogSettings, ObjectSettings, PipelineSettings, StoreSettings
@@ -66,7 +67,6 @@ from indexer.search.searcher import Searcher
 _CHECK_S = 2.0
 _READY_S = 5.0  # a catalogue that takes longer to say its version stands still
 _COLLECT_AFTER = 100_000  # objects made and not gone; 700 by default
-_MOST_IMAGE_BYTES = 10 * 1024 * 1024  # Source: `heimdex.inference.v1`, which takes none larger
 _MIN_PART_BYTES = 5 * 1024 * 1024  # S3 joins no smaller parts but the last
 
 _log = structlog.get_logger()
@@ -87,7 +87,7 @@ class Settings(ObjectSettings, StoreSettings, CatalogSettings, PipelineSettings)
     max_image_bytes: int = Field(
         default=MAX_IMAGE_BYTES,
         gt=0,
-        le=_MOST_IMAGE_BYTES,
+        le=photo.MAX_BYTES,
         description="largest photo or query image, up to 10 MiB",
     )
     max_searches: int = Field(

@@ -223,14 +223,15 @@ def _assignments(texts: Sequence[str]) -> dict[str, str]:
     from deploy.local.settings import variables
 
     known = variables() if texts else frozenset()
-    chosen = {}
+    chosen: dict[str, str] = {}
     for text in texts:
-        name, separator, chosen[name] = text.partition("=")
+        name, separator, value = text.partition("=")
         if not separator:
             raise typer.BadParameter(f"{text!r} is not HEIMDEX_NAME=VALUE", param_hint="--set")
         if name not in known:
             like = "".join(f"; did you mean {near}?" for near in get_close_matches(name, known, 1))
             raise typer.BadParameter(f"{name!r} is no setting (docs/settings.md){like}", param_hint="--set")
+        chosen[name] = value
     return chosen
 
 
