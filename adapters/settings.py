@@ -19,7 +19,13 @@ from contracts import plan
 class ProcessSettings(BaseSettings):
     """What every process has."""
 
-    model_config = SettingsConfigDict(env_prefix="HEIMDEX_", frozen=True, env_ignore_empty=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="HEIMDEX_",
+        frozen=True,
+        env_ignore_empty=True,
+        extra="ignore",
+        hide_input_in_errors=True,  # it has keys in it
+    )
 
     ops_port: int | None = Field(default=None, description="port of /live, /ready and /metrics; none without it")
     instance: str = Field(default="local-0", description="stable slot: static group membership and leases")

@@ -26,6 +26,11 @@ ONE_THREAD: Final = {
     "MALLOC_ARENA_MAX": "2",
 }
 
+QUIET: Final = {
+    # `up` shows the last line of what did not start: it should say what is wrong with a setting, not where to read on.
+    "PYDANTIC_ERRORS_INCLUDE_URL": "0",
+}
+
 
 def environment(home: Home, config: Config, models: Path) -> dict[str, str]:
     """Return what all of Heimdex's own processes of this home share.
@@ -52,33 +57,37 @@ def environment(home: Home, config: Config, models: Path) -> dict[str, str]:
     """
     ports = config.ports
     objects = f"http://{LOOPBACK}:{ports['objects']}"
-    values = ONE_THREAD | {
-        "HEIMDEX_HOME": str(home.root),
-        "HEIMDEX_PROFILE": config.profile,
-        "HEIMDEX_KAFKA": f"{LOOPBACK}:{ports['kafka']}",
-        "HEIMDEX_TOPIC_PREFIX": "",
-        "HEIMDEX_TOPIC_PARTITIONS": str(TOPIC_PARTITIONS),
-        "HEIMDEX_S3_ENDPOINT": objects,
-        "HEIMDEX_S3_PUBLIC_ENDPOINT": objects,
-        "HEIMDEX_S3_REGION": S3_REGION,
-        "HEIMDEX_S3_ACCESS_KEY": config.s3_access_key,
-        "HEIMDEX_S3_SECRET_KEY": config.s3_secret_key,
-        "HEIMDEX_S3_BUCKET": S3_BUCKET,
-        "HEIMDEX_S3_LEASE_BUCKET": S3_LEASE_BUCKET,
-        "HEIMDEX_OPENSEARCH": f"http://{LOOPBACK}:{ports['opensearch']}",
-        "HEIMDEX_MILVUS_TEXT": f"http://{LOOPBACK}:{ports['milvus-text']}",
-        "HEIMDEX_MILVUS_VISION": f"http://{LOOPBACK}:{ports['milvus-vision']}",
-        "HEIMDEX_CATALOG": config.catalog or f"sqlite+aiosqlite:///{home.data / 'catalog.db'}",
-        "HEIMDEX_MODELS_DIR": str(models),
-        "HEIMDEX_CACHE_DIR": str(home.data / "source-cache"),
-        "HEIMDEX_WORK_DIR": str(home.data / "work"),
-        "HEIMDEX_INFERENCE": f"{LOOPBACK}:{ports['inference']}",
-        "HEIMDEX_GATEWAY_LISTEN": f"{LOOPBACK}:{ports['gateway']}",
-        "HEIMDEX_JWKS_FILE": str(home.keys / "jwks.json"),
-        "HEIMDEX_TOKEN_ISSUER": ISSUER,
-        "HEIMDEX_TOKEN_AUDIENCE": AUDIENCE,
-        "HEIMDEX_PAGE_TOKEN_KEY": config.page_token_key,
-    }
+    values = (
+        ONE_THREAD
+        | QUIET
+        | {
+            "HEIMDEX_HOME": str(home.root),
+            "HEIMDEX_PROFILE": config.profile,
+            "HEIMDEX_KAFKA": f"{LOOPBACK}:{ports['kafka']}",
+            "HEIMDEX_TOPIC_PREFIX": "",
+            "HEIMDEX_TOPIC_PARTITIONS": str(TOPIC_PARTITIONS),
+            "HEIMDEX_S3_ENDPOINT": objects,
+            "HEIMDEX_S3_PUBLIC_ENDPOINT": objects,
+            "HEIMDEX_S3_REGION": S3_REGION,
+            "HEIMDEX_S3_ACCESS_KEY": config.s3_access_key,
+            "HEIMDEX_S3_SECRET_KEY": config.s3_secret_key,
+            "HEIMDEX_S3_BUCKET": S3_BUCKET,
+            "HEIMDEX_S3_LEASE_BUCKET": S3_LEASE_BUCKET,
+            "HEIMDEX_OPENSEARCH": f"http://{LOOPBACK}:{ports['opensearch']}",
+            "HEIMDEX_MILVUS_TEXT": f"http://{LOOPBACK}:{ports['milvus-text']}",
+            "HEIMDEX_MILVUS_VISION": f"http://{LOOPBACK}:{ports['milvus-vision']}",
+            "HEIMDEX_CATALOG": config.catalog or f"sqlite+aiosqlite:///{home.data / 'catalog.db'}",
+            "HEIMDEX_MODELS_DIR": str(models),
+            "HEIMDEX_CACHE_DIR": str(home.data / "source-cache"),
+            "HEIMDEX_WORK_DIR": str(home.data / "work"),
+            "HEIMDEX_INFERENCE": f"{LOOPBACK}:{ports['inference']}",
+            "HEIMDEX_GATEWAY_LISTEN": f"{LOOPBACK}:{ports['gateway']}",
+            "HEIMDEX_JWKS_FILE": str(home.keys / "jwks.json"),
+            "HEIMDEX_TOKEN_ISSUER": ISSUER,
+            "HEIMDEX_TOKEN_AUDIENCE": AUDIENCE,
+            "HEIMDEX_PAGE_TOKEN_KEY": config.page_token_key,
+        }
+    )
     if (models / YUNET_FILE).exists():
         values["HEIMDEX_FACES_MODEL"] = str(models / YUNET_FILE)
     return values | dict(config.settings)
