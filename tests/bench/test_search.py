@@ -127,7 +127,8 @@ async def test_search_under_load(stack: Stack, tenant: str, pytestconfig: pytest
         _check(load.timing)
     for timing in (*(timing for forms in got.in_process.values() for timing in forms.values()), *ablations.values()):
         _check(timing)
-        assert all(answer.complete for answer in timing.answers)
+    for forms in got.in_process.values():  # what others leave out makes them faster
+        assert all(answer.complete for answer in forms["batched"].answers)
     for part in (part for level in got.parts.values() for part in level.values()):
         assert not part.timing.errors, part.timing.errors
 
@@ -286,7 +287,14 @@ def _show_parts(final: Mapping[int, Measured], parts: Mapping[int, Mapping[str, 
 def _show_in_process(in_process: Mapping[int, Mapping[str, Timing]]) -> None:
     table(
         "a searcher in this process: batched; each call by itself, no vectors kept; naive: 50 rows a channel, too",
-        ("form", *(f"{what}, {callers} callers" for callers in in_process for what in ("q/s", "batched ÷", "P95 ms"))),
+        (
+            "form",
+            *(
+                f"{what}, {callers} callers"
+                for callers in in_process
+                for what in ("q/s", "batched ÷", "P95 ms", "degraded")
+            ),
+        ),
         [
             (
                 name,
@@ -297,6 +305,7 @@ def _show_in_process(in_process: Mapping[int, Mapping[str, Timing]]) -> None:
                         round(forms[name].per_second, 1),
                         forms["batched"].per_second / forms[name].per_second,
                         round(forms[name].whole_ms(0.95)),
+                        sum(not answer.complete for answer in forms[name].answers),
                     )
                 ),
             )
